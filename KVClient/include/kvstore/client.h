@@ -1,0 +1,164 @@
+// KVStore's client for engines: spans in, spans out, callbacks or blocking calls. C++20.
+//
+//   auto client = kvstore::Client::Create({.resource = "acct", .container = "models"});
+//   auto found = (*client)->Lookup("llama-70b", prompt_tokens);
+//   // …read found->locations into pinned memory, compute the rest, and store it:
+//   (*client)->WritePrompt("llama-70b", prompt_tokens, found->cached_blocks, new_buffers);
+//
+// Thread-safe throughout. No call starts a thread; callbacks run on gRPC's threads, so they must
+// not block, and they may make asynchronous calls. Blocking calls must not be made from callbacks.
+#ifndef KVSTORE_CLIENT_H_
+#define KVSTORE_CLIENT_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "KVTypes.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace kvstore {
+
+// Tokens of a block, the unit of everything here.
+inline constexpr size_t kTokensPerBlock = 128;
+
+struct ClientOptions {
+  // host:port, several by commas: the first that answers serves, the others stand by. Empty takes
+  // the environment's KVSTORE_GRPC_SERVER, and localhost:50051 without one.
+  std::string servers;
+  std::string resource;   // storage account, by name or URL; required
+  std::string container;  // required
+
+  // Of each call, retries included, where its CallOptions give none.
+  std::chrono::milliseconds timeout{30'000};
+
+  // Connections to each server, shared by all clients of this process. Small calls gain nothing
+  // from more; large ones gain up to 2 x from the second.
+  int connections = 2;
+
+  // Bytes of buffers that WritePrompt has on the way at a time.
+  size_t write_window_bytes = size_t{32} << 20;
+
+  // Receives log lines, from any thread; none are written without it.
+  std::function<void(LogLevel, const std::string&)> log;
+};
+
+struct CallOptions {
+  std::chrono::milliseconds timeout{0};  // 0: the client's
+  std::string completion_id;             // names the request in the server's logs
+};
+
+struct LookupAnswer {
+  int cached_blocks = 0;
+  hash_t last_hash = 0;
+  std::vector<::BlockLocation> locations;  // cached_blocks of them
+  ServerMetrics metrics;
+};
+
+// What a read says of a block, beside its buffer.
+struct BlockAnswer {
+  // OK with found: the buffer is in the caller's memory. OK without: the block is gone, compute it.
+  // Otherwise the read failed: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED…; OUT_OF_RANGE
+  // where the memory is too small, with `bytes` telling the size needed.
+  absl::Status status;
+  bool found = false;
+  size_t bytes = 0;  // of the buffer
+  hash_t hash = 0;
+  hash_t parent_hash = 0;
+  std::string partition;
+  std::string completion_id;
+  std::vector<Token> tokens;
+  ServerMetrics metrics;
+};
+
+// Gives memory for block `index` of a read once its size is known: at least `bytes` long, or the
+// block fails with OUT_OF_RANGE. Called at most once a block, from gRPC's threads; may be called
+// for several blocks at a time.
+using PlaceBuffer = std::function<std::span<std::byte>(size_t index, size_t bytes)>;
+
+struct WriteAnswer {
+  int blocks_written = 0;          // acknowledged, those that were there already included
+  std::vector<hash_t> hashes;      // of all full blocks of the prompt
+  std::vector<ServerMetrics> metrics;  // one a block given, in order
+};
+
+class Client {
+ public:
+  // INVALID_ARGUMENT for a missing resource or container or a malformed server. Does not connect.
+  static absl::StatusOr<std::shared_ptr<Client>> Create(ClientOptions options);
+
+  // Cancels nothing: calls that run keep what they need and finish.
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // How many leading blocks of `tokens` the partition holds, and where. `hashes`: one a block, or
+  // fewer; 0 for none: where given, the block must bear that hash.
+  absl::StatusOr<LookupAnswer> Lookup(std::string_view partition, std::span<const Token> tokens,
+                                      std::span<const hash_t> hashes = {},
+                                      const CallOptions& call = {});
+  void LookupAsync(std::string_view partition, std::span<const Token> tokens,
+                   std::span<const hash_t> hashes, const CallOptions& call,
+                   absl::AnyInvocable<void(absl::StatusOr<LookupAnswer>) &&> done);
+
+  // One block into `memory`, which must stay valid until the call has ended.
+  BlockAnswer Read(std::string_view location, std::span<std::byte> memory,
+                   const CallOptions& call = {});
+  void ReadAsync(std::string_view location, PlaceBuffer place, const CallOptions& call,
+                 absl::AnyInvocable<void(BlockAnswer) &&> done);
+
+  // Many blocks over one stream. `on_block` runs once a location, in order; `done` once, after the
+  // last of them. What a broken stream left is asked for again until the deadline; blocks that
+  // still lack an answer then get the stream's error.
+  void StreamingReadAsync(std::vector<std::string> locations, PlaceBuffer place,
+                          const CallOptions& call,
+                          std::function<void(size_t index, BlockAnswer)> on_block,
+                          absl::AnyInvocable<void() &&> done);
+  // The same, blocking: memory[i] is for locations[i]. REQUIRES: as many of one as of the other.
+  std::vector<BlockAnswer> StreamingRead(std::span<const std::string> locations,
+                                         std::span<const std::span<std::byte>> memory,
+                                         const CallOptions& call = {});
+
+  // Stores one block under the caller's own hash and parent hash, with no prefix digest: it is
+  // matched by the parent rule. `chunk.buffer` is not used: `buffer` is, and must stay valid until
+  // the call has ended.
+  void WriteAsync(const PromptChunk& chunk, std::span<const std::byte> buffer,
+                  const CallOptions& call,
+                  absl::AnyInvocable<void(absl::StatusOr<ServerMetrics>) &&> done);
+
+  // Stores consecutive blocks of a prompt: buffers[k] holds the tensors of block first_block + k.
+  // Hashes, parent hashes and prefix digests are derived from `tokens`, which starts at the
+  // prompt's first token and covers at least the blocks given. `buffers` must stay valid until the
+  // call has ended. Blocks travel concurrently, within write_window_bytes. Fails with the first
+  // block's error once all that were sent have ended; blocks before and after it may be stored.
+  absl::StatusOr<WriteAnswer> WritePrompt(std::string_view partition, std::span<const Token> tokens,
+                                          size_t first_block,
+                                          std::span<const std::span<const std::byte>> buffers,
+                                          const CallOptions& call = {});
+  void WritePromptAsync(std::string_view partition, std::span<const Token> tokens,
+                        size_t first_block,
+                        std::vector<std::span<const std::byte>> buffers, const CallOptions& call,
+                        absl::AnyInvocable<void(absl::StatusOr<WriteAnswer>) &&> done);
+
+  // The hashes that WritePrompt gives the full blocks of a prompt: the first 8 bytes of each prefix
+  // digest, little-endian (never 0).
+  static std::vector<hash_t> BlockHashes(std::span<const Token> tokens);
+
+ private:
+  class Impl;
+  explicit Client(std::shared_ptr<Impl> impl);
+
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSTORE_CLIENT_H_

@@ -1,0 +1,40 @@
+#include "KVCommon/slice.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+namespace kvstore {
+
+Buffer Buffer::Allocate(size_t size) {
+  const size_t alignment = size >= kDirectAlignment ? kDirectAlignment : alignof(std::max_align_t);
+  auto* memory =
+      static_cast<std::byte*>(::operator new(size ? size : 1, std::align_val_t(alignment)));
+  Buffer buffer;
+  buffer.data_ = std::shared_ptr<std::byte>(memory, [alignment](std::byte* p) {
+    ::operator delete(p, std::align_val_t(alignment));
+  });
+  buffer.size_ = size;
+  return buffer;
+}
+
+Slice Slice::CopyOf(ByteView bytes) {
+  Buffer buffer = Buffer::Allocate(bytes.size());
+  if (!bytes.empty()) std::memcpy(buffer.data(), bytes.data(), bytes.size());
+  return std::move(buffer).Freeze();
+}
+
+void TuneAllocatorForLargeBuffers() {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
+
+}  // namespace kvstore

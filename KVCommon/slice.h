@@ -1,0 +1,78 @@
+// Memory that is filled once by one owner (Buffer) and then shared, never to change (Slice).
+#ifndef KVCOMMON_SLICE_H_
+#define KVCOMMON_SLICE_H_
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace kvstore {
+
+using ByteView = std::span<const std::byte>;
+
+inline ByteView AsBytes(std::string_view text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+inline std::string_view AsText(ByteView bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// A refcounted view of immutable bytes. Copies share; the memory goes with the last of them.
+// Thread-safe as std::shared_ptr is: distinct copies may be used and dropped from any thread.
+class Slice {
+ public:
+  Slice() = default;
+  Slice(std::shared_ptr<const std::byte> data, size_t size) : data_(std::move(data)), size_(size) {}
+
+  // A slice of its own, holding a copy of `bytes`.
+  static Slice CopyOf(ByteView bytes);
+
+  ByteView bytes() const { return {data_.get(), size_}; }
+  const std::byte* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+
+  // The part [offset, offset + size), sharing the memory. REQUIRES: it lies inside this slice.
+  Slice Sub(size_t offset, size_t size) const {
+    return Slice(std::shared_ptr<const std::byte>(data_, data_.get() + offset), size);
+  }
+
+ private:
+  std::shared_ptr<const std::byte> data_;
+  size_t size_ = 0;
+};
+
+// Uninitialised memory with one owner. From kDirectAlignment bytes up it is aligned for direct I/O.
+class Buffer {
+ public:
+  static constexpr size_t kDirectAlignment = 4096;
+
+  Buffer() = default;
+  static Buffer Allocate(size_t size);
+
+  std::byte* data() { return data_.get(); }
+  size_t size() const { return size_; }
+  std::span<std::byte> bytes() { return {data_.get(), size_}; }
+
+  // Gives the memory up to a slice of its first `size` bytes (all by default).
+  Slice Freeze() && { return Slice(std::move(data_), size_); }
+  Slice Freeze(size_t offset, size_t size) && {
+    std::byte* start = data_.get() + offset;
+    return Slice(std::shared_ptr<const std::byte>(std::move(data_), start), size);
+  }
+
+ private:
+  std::shared_ptr<std::byte> data_;
+  size_t size_ = 0;
+};
+
+// Sets the process's allocator up for megabyte buffers: without it glibc maps, faults and unmaps
+// each one anew, 40 times the cost (docs/BENCHMARKS.md). For programs to call at the start of
+// main; a library has no business changing its host's allocator. Does nothing on other C libraries.
+void TuneAllocatorForLargeBuffers();
+
+}  // namespace kvstore
+
+#endif  // KVCOMMON_SLICE_H_

@@ -1,0 +1,43 @@
+# kv_library, kv_program, kv_test: one way to declare a target, with the project's flags.
+add_library(kv_flags INTERFACE)
+target_compile_options(kv_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers)
+target_include_directories(kv_flags INTERFACE ${CMAKE_SOURCE_DIR})
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(kv_flags INTERFACE -Wthread-safety -Werror=thread-safety)
+endif()
+if(KV_SANITIZE)
+  # Debian's libraries are not instrumented; what is ours is.
+  add_compile_options(-fsanitize=${KV_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${KV_SANITIZE})
+endif()
+
+# kv_library(NAME SOURCES a.cc … DEPS target …): a module. Its header and source files are listed.
+function(kv_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE $<BUILD_INTERFACE:kv_flags>)
+  target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
+endfunction()
+
+function(kv_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} kv_flags)
+endfunction()
+
+# kv_test(NAME SOURCES a_test.cc … DEPS target … [TIMEOUT seconds] [ARGS …]): one GoogleTest program, one ctest.
+function(kv_test name)
+  if(NOT KV_BUILD_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;ENV" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main kv_flags)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT
+    "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1;${ARG_ENV}")
+endfunction()
