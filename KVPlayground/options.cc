@@ -111,7 +111,9 @@ std::string Contradiction(const Options& options, const CLI::App& app) {
   if (!options.trace_file.empty() && options.shared_partition) {
     return "--shared: not for traces, whose requests always share one partition";
   }
+  // Not a number passes every range check.
   if (!std::isfinite(options.speed)) return "--speed: not a number";
+  if (!std::isfinite(options.timeout_seconds)) return "--timeout: not a number";
   if (options.trace_block_tokens % kBlockTokens != 0) {
     return fmt::format("--trace-block-tokens: {} is no multiple of {}", options.trace_block_tokens,
                        kBlockTokens);
