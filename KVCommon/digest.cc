@@ -11,7 +11,8 @@
 namespace kvstore {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "tokens are hashed as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "tokens are hashed as they lie in memory");
 
 // One context a thread, and the algorithm fetched once: half of a short digest's time is set-up.
 class Hasher {

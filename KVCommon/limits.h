@@ -15,6 +15,8 @@ inline constexpr size_t kBlockTokens = 128;
 inline constexpr size_t kMaxMessageBytes = 100u << 20;
 // Leaves room for the tokens and names that travel beside a buffer.
 inline constexpr size_t kMaxBufferBytes = 96u << 20;
+// Of one Lookup: 4 million; today's longest contexts have 1 to 2.
+inline constexpr size_t kMaxPromptTokens = 4u << 20;
 // Of any one string field: resource, container, partition, completion id, location.
 inline constexpr size_t kMaxNameBytes = 1024;
 // Requests of one StreamingRead that are fetched at a time.

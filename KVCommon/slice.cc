@@ -16,9 +16,8 @@ Buffer Buffer::Allocate(size_t size) {
   auto* memory =
       static_cast<std::byte*>(::operator new(size ? size : 1, std::align_val_t(alignment)));
   Buffer buffer;
-  buffer.data_ = std::shared_ptr<std::byte>(memory, [alignment](std::byte* p) {
-    ::operator delete(p, std::align_val_t(alignment));
-  });
+  buffer.data_ = std::shared_ptr<std::byte>(
+      memory, [alignment](std::byte* p) { ::operator delete(p, std::align_val_t(alignment)); });
   buffer.size_ = size;
   return buffer;
 }

@@ -11,8 +11,8 @@
 #define KV_CONCAT_INNER(a, b) a##b
 #define KV_CONCAT(a, b) KV_CONCAT_INNER(a, b)
 
-#define KV_RETURN_IF_ERROR(expr)                 \
-  do {                                           \
+#define KV_RETURN_IF_ERROR(expr)                                            \
+  do {                                                                      \
     if (absl::Status kv_status = (expr); !kv_status.ok()) return kv_status; \
   } while (false)
 
@@ -25,12 +25,12 @@
   lhs = *std::move(tmp)
 
 // For our own bugs only, never for input.
-#define KV_CHECK(condition)                                                             \
-  do {                                                                                  \
-    if (!(condition)) {                                                                 \
+#define KV_CHECK(condition)                                                              \
+  do {                                                                                   \
+    if (!(condition)) {                                                                  \
       std::fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                                     \
-    }                                                                                   \
+      std::abort();                                                                      \
+    }                                                                                    \
   } while (false)
 
 #endif  // KVCOMMON_STATUS_MACROS_H_

@@ -13,29 +13,29 @@ using hash_t = uint64_t;
 
 // One block of a prompt: 128 tokens and the tensors computed for them.
 struct PromptChunk {
-  hash_t hash = 0;             // the caller's name for the block
-  std::string partitionKey;    // partitions never see each other; typically one a model
-  hash_t parentHash = 0;       // hash of the block before it, 0 for a prompt's first
+  hash_t hash = 0;           // the caller's name for the block
+  std::string partitionKey;  // partitions never see each other; typically one a model
+  hash_t parentHash = 0;     // hash of the block before it, 0 for a prompt's first
   std::vector<uint8_t> buffer;
-  size_t bufferSize = 0;       // bytes of `buffer` that count; 0 means all of them
-  std::vector<Token> tokens;   // exactly 128
-  std::string completionId;    // names the request in logs
+  size_t bufferSize = 0;      // bytes of `buffer` that count; 0 means all of them
+  std::vector<Token> tokens;  // exactly 128
+  std::string completionId;   // names the request in logs
 };
 
 struct BlockLocation {
   hash_t hash = 0;
-  std::string location;        // opaque; hand it to a read
+  std::string location;  // opaque; hand it to a read
 };
 
 // Microseconds. The first three are the server's; the rest are measured by the client.
 struct ServerMetrics {
   int64_t storage_latency_us = 0;
   int64_t total_latency_us = 0;
-  int64_t overhead_us = 0;     // total - storage
-  int64_t client_e2e_us = 0;   // from the call to its answer
+  int64_t overhead_us = 0;    // total - storage
+  int64_t client_e2e_us = 0;  // from the call to its answer
   int64_t serialize_us = 0;
   int64_t deserialize_us = 0;
-  int64_t network_us = 0;      // e2e - server total - serialize - deserialize
+  int64_t network_us = 0;  // e2e - server total - serialize - deserialize
 };
 
 struct LookupResult {

@@ -36,8 +36,8 @@ inline constexpr size_t kMaxBlobAttributes = 64;
 // One line of a listing.
 struct BlobInfo {
   BlobId id;
-  uint64_t size = 0;        // of the data
-  uint64_t footprint = 0;   // what the store's capacity is charged for it
+  uint64_t size = 0;       // of the data
+  uint64_t footprint = 0;  // what the store's capacity is charged for it
   std::string attributes;
 };
 

@@ -85,8 +85,8 @@ struct BlockAnswer {
 using PlaceBuffer = std::function<std::span<std::byte>(size_t index, size_t bytes)>;
 
 struct WriteAnswer {
-  int blocks_written = 0;          // acknowledged, those that were there already included
-  std::vector<hash_t> hashes;      // of all full blocks of the prompt
+  int blocks_written = 0;              // acknowledged, those that were there already included
+  std::vector<hash_t> hashes;          // of all full blocks of the prompt
   std::vector<ServerMetrics> metrics;  // one a block given, in order
 };
 
@@ -144,8 +144,8 @@ class Client {
                                           std::span<const std::span<const std::byte>> buffers,
                                           const CallOptions& call = {});
   void WritePromptAsync(std::string_view partition, std::span<const Token> tokens,
-                        size_t first_block,
-                        std::vector<std::span<const std::byte>> buffers, const CallOptions& call,
+                        size_t first_block, std::vector<std::span<const std::byte>> buffers,
+                        const CallOptions& call,
                         absl::AnyInvocable<void(absl::StatusOr<WriteAnswer>) &&> done);
 
   // The hashes that WritePrompt gives the full blocks of a prompt: the first 8 bytes of each prefix

@@ -1,0 +1,136 @@
+// Walks protobuf's wire format over scattered bytes. Internal to KVCommon.
+#ifndef KVCOMMON_WIRE_CURSOR_H_
+#define KVCOMMON_WIRE_CURSOR_H_
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "KVCommon/wire.h"
+
+namespace kvstore::wire {
+
+enum WireType : uint32_t {
+  kVarint = 0,
+  kFixed64 = 1,
+  kLengthDelimited = 2,
+  kStartGroup = 3,
+  kEndGroup = 4,
+  kFixed32 = 5,
+};
+
+// A read position in a message, with an end that narrows while a nested message is walked. Every
+// read returns false, and moves to no defined place, where the bytes end too early.
+class Cursor {
+ public:
+  explicit Cursor(Pieces pieces) : pieces_(pieces) {
+    for (ByteView piece : pieces) left_ += piece.size();
+    EnterPiece();
+  }
+
+  size_t position() const { return position_; }
+  size_t left() const { return left_; }
+
+  // Narrows the end to `size` bytes from here; returns what Leave needs to widen it again.
+  size_t Enter(size_t size) {
+    const size_t outer = left_ - size;
+    left_ = size;
+    return outer;
+  }
+  void Leave(size_t outer) { left_ += outer; }
+
+  bool ReadVarint(uint64_t* value) {
+    // A Lookup is thousands of these: the piece's and the message's end are checked once where the
+    // longest varint fits before both.
+    const size_t ahead = std::min<size_t>(end_ - at_, left_);
+    const size_t longest = std::min<size_t>(ahead, kMaxVarintBytes);
+    uint64_t result = 0;
+    for (size_t i = 0; i < longest; ++i) {
+      const auto byte = static_cast<uint8_t>(at_[i]);
+      result |= static_cast<uint64_t>(byte & 0x7f) << (7 * i);  // bits past 64 fall off
+      if (byte < 0x80) {
+        *value = result;
+        Advance(i + 1);
+        return true;
+      }
+    }
+    return longest < kMaxVarintBytes && ReadSplitVarint(value);
+  }
+
+  bool ReadText(size_t size, std::string* text) {
+    if (size > left_) return false;
+    text->resize(size);
+    return CopyInto(reinterpret_cast<std::byte*>(text->data()), size);
+  }
+
+  bool CopyInto(std::byte* into, size_t size) {
+    if (size > left_) return false;
+    while (size > 0) {
+      const size_t step = std::min<size_t>(size, end_ - at_);
+      std::memcpy(into, at_, step);
+      into += step;
+      size -= step;
+      Advance(step);
+    }
+    return true;
+  }
+
+  bool Skip(size_t size) {
+    if (size > left_) return false;
+    while (size > 0) {
+      const size_t step = std::min<size_t>(size, end_ - at_);
+      size -= step;
+      Advance(step);
+    }
+    return true;
+  }
+
+ private:
+  static constexpr size_t kMaxVarintBytes = 10;
+
+  // A varint that crosses into another piece, or ends early.
+  bool ReadSplitVarint(uint64_t* value) {
+    uint64_t result = 0;
+    for (size_t i = 0; i < kMaxVarintBytes && left_ > 0; ++i) {
+      const auto byte = static_cast<uint8_t>(*at_);
+      Advance(1);
+      result |= static_cast<uint64_t>(byte & 0x7f) << (7 * i);
+      if (byte < 0x80) {
+        *value = result;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void Advance(size_t size) {
+    at_ += size;
+    position_ += size;
+    left_ -= size;
+    if (at_ == end_) {
+      ++piece_;
+      EnterPiece();
+    }
+  }
+
+  void EnterPiece() {
+    while (piece_ < pieces_.size() && pieces_[piece_].empty()) ++piece_;
+    if (piece_ == pieces_.size()) {
+      at_ = end_ = nullptr;
+      return;
+    }
+    at_ = pieces_[piece_].data();
+    end_ = at_ + pieces_[piece_].size();
+  }
+
+  Pieces pieces_;
+  size_t piece_ = 0;
+  const std::byte* at_ = nullptr;
+  const std::byte* end_ = nullptr;
+  size_t position_ = 0;
+  size_t left_ = 0;
+};
+
+}  // namespace kvstore::wire
+
+#endif  // KVCOMMON_WIRE_CURSOR_H_

@@ -1,0 +1,158 @@
+#include "KVCommon/wire.h"
+#include "KVCommon/wire_cursor.h"
+
+namespace kvstore::wire {
+namespace {
+
+void PutVarint(std::string* out, uint64_t value) {
+  char bytes[10];
+  size_t size = 0;
+  while (value >= 0x80) {
+    bytes[size++] = static_cast<char>(value | 0x80);
+    value >>= 7;
+  }
+  bytes[size++] = static_cast<char>(value);
+  out->append(bytes, size);
+}
+
+size_t VarintSize(uint64_t value) {
+  size_t size = 1;
+  for (; value >= 0x80; value >>= 7) ++size;
+  return size;
+}
+
+void PutTag(std::string* out, uint32_t number, WireType type) {
+  PutVarint(out, number << 3 | type);
+}
+
+// proto3: a singular field at its default is left out.
+void PutInteger(std::string* out, uint32_t number, uint64_t value) {
+  if (value == 0) return;
+  PutTag(out, number, kVarint);
+  PutVarint(out, value);
+}
+
+void PutString(std::string* out, uint32_t number, std::string_view text) {
+  if (text.empty()) return;
+  PutTag(out, number, kLengthDelimited);
+  PutVarint(out, text.size());
+  out->append(text);
+}
+
+void PutMessage(std::string* out, uint32_t number, std::string_view encoded) {
+  PutTag(out, number, kLengthDelimited);
+  PutVarint(out, encoded.size());
+  out->append(encoded);
+}
+
+template <typename Integer>
+void PutPacked(std::string* out, uint32_t number, const std::vector<Integer>& values) {
+  if (values.empty()) return;
+  size_t size = 0;
+  for (Integer value : values) size += VarintSize(static_cast<uint64_t>(value));
+  PutTag(out, number, kLengthDelimited);
+  PutVarint(out, size);
+  out->reserve(out->size() + size);
+  for (Integer value : values) PutVarint(out, static_cast<uint64_t>(value));
+}
+
+void PutMetrics(std::string* out, uint32_t number, const ServerMetrics& metrics) {
+  std::string encoded;
+  PutInteger(&encoded, 1, static_cast<uint64_t>(metrics.storage_latency_us));
+  PutInteger(&encoded, 2, static_cast<uint64_t>(metrics.total_latency_us));
+  PutInteger(&encoded, 3, static_cast<uint64_t>(metrics.overhead_us));
+  PutMessage(out, number, encoded);
+}
+
+}  // namespace
+
+std::string Encode(const LookupRequest& request) {
+  std::string out;
+  PutString(&out, 1, request.resource_name);
+  PutString(&out, 2, request.container_name);
+  PutString(&out, 3, request.partition_key);
+  PutString(&out, 4, request.completion_id);
+  PutPacked(&out, 5, request.tokens);
+  PutPacked(&out, 6, request.precomputed_hashes);
+  return out;
+}
+
+std::string Encode(const LookupResponse& response) {
+  std::string out;
+  out.reserve(64 + response.locations.size() * 128);
+  PutInteger(&out, 1, static_cast<uint64_t>(static_cast<int64_t>(response.cached_blocks)));
+  PutInteger(&out, 2, response.last_hash);
+  for (const BlockLocation& location : response.locations) {
+    std::string encoded;
+    PutInteger(&encoded, 1, location.hash);
+    PutString(&encoded, 2, location.location);
+    PutMessage(&out, 3, encoded);
+  }
+  PutString(&out, 4, response.error);
+  PutInteger(&out, 5, response.success);
+  PutMetrics(&out, 6, response.metrics);
+  return out;
+}
+
+std::string Encode(const ReadRequest& request) {
+  std::string out;
+  PutString(&out, 1, request.resource_name);
+  PutString(&out, 2, request.container_name);
+  PutString(&out, 3, request.location);
+  PutString(&out, 4, request.completion_id);
+  return out;
+}
+
+std::string Encode(const WriteResponse& response) {
+  std::string out;
+  PutInteger(&out, 1, response.success);
+  PutString(&out, 2, response.error);
+  PutMetrics(&out, 3, response.metrics);
+  return out;
+}
+
+Frame FrameChunk(const Chunk& chunk, size_t buffer_size) {
+  Frame frame;
+  PutInteger(&frame.head, 1, chunk.hash);
+  PutString(&frame.head, 2, chunk.partition_key);
+  PutInteger(&frame.head, 3, chunk.parent_hash);
+  if (buffer_size > 0) {
+    PutTag(&frame.head, 4, kLengthDelimited);
+    PutVarint(&frame.head, buffer_size);
+  }
+  PutPacked(&frame.tail, 5, chunk.tokens);
+  PutString(&frame.tail, 6, chunk.completion_id);
+  if (chunk.prefix_digest) {
+    PutString(&frame.tail, 16, AsText(std::as_bytes(std::span(*chunk.prefix_digest))));
+  }
+  return frame;
+}
+
+Frame FrameWriteRequest(std::string_view resource_name, std::string_view container_name,
+                        const Chunk& chunk, size_t buffer_size) {
+  Frame inner = FrameChunk(chunk, buffer_size);
+  Frame frame;
+  PutString(&frame.head, 1, resource_name);
+  PutString(&frame.head, 2, container_name);
+  PutTag(&frame.head, 3, kLengthDelimited);
+  PutVarint(&frame.head, inner.head.size() + buffer_size + inner.tail.size());
+  frame.head += inner.head;
+  frame.tail = std::move(inner.tail);
+  return frame;
+}
+
+Frame FrameReadResponse(const ReadResponse& response, size_t chunk_size) {
+  Frame frame;
+  PutInteger(&frame.head, 1, response.found);
+  if (response.has_chunk) {
+    PutTag(&frame.head, 2, kLengthDelimited);
+    PutVarint(&frame.head, chunk_size);
+  }
+  std::string* rest = response.has_chunk ? &frame.tail : &frame.head;
+  PutString(rest, 3, response.error);
+  PutInteger(rest, 4, response.success);
+  PutMetrics(rest, 5, response.metrics);
+  return frame;
+}
+
+}  // namespace kvstore::wire
