@@ -75,8 +75,8 @@ std::shared_ptr<ChannelPool> ChannelPool::Get(const std::string& server, int con
 
 ChannelPool::ChannelPool(const std::string& server, int connections) : connections_(connections) {
   for (Connection& connection : connections_) {
-    connection.stub = std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(
-        server, grpc::InsecureChannelCredentials(), Arguments()));
+    connection.stub = std::make_unique<grpc::GenericStub>(
+        grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), Arguments()));
   }
 }
 

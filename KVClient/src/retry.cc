@@ -15,8 +15,7 @@ namespace {
 std::chrono::milliseconds FullJitter(int waits) {
   thread_local std::minstd_rand random(std::random_device{}());
   const auto most = std::min(kMaxBackoff, kFirstBackoff * (1 << std::min(waits, 10)));
-  return std::chrono::milliseconds(
-      std::uniform_int_distribution<int64_t>(0, most.count())(random));
+  return std::chrono::milliseconds(std::uniform_int_distribution<int64_t>(0, most.count())(random));
 }
 
 }  // namespace
