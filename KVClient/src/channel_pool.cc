@@ -49,6 +49,8 @@ void KeepCallbackThreads() {
     auto* made = new Anchor;
     made->stub = std::make_unique<grpc::GenericStub>(
         grpc::CreateChannel("ipv4:127.0.0.1:0", grpc::InsecureChannelCredentials()));
+    const grpc::Slice nothing;
+    made->request = grpc::ByteBuffer(&nothing, 1);
     made->context.set_deadline(std::chrono::system_clock::now());
     made->stub->UnaryCall(&made->context, "/kvstore.None/None", {}, &made->request, &made->response,
                           [](grpc::Status) {});
