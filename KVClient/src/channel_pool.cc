@@ -38,27 +38,23 @@ grpc::ChannelArguments Arguments() {
 
 // gRPC joins its callback threads when the last channel that made a callback call goes. Ours may
 // go on such a thread, which cannot join itself; so one channel to nowhere lives on for good.
-void KeepCallbackThreads() {
-  struct Anchor {
-    std::unique_ptr<grpc::GenericStub> stub;
-    grpc::ClientContext context;
-    grpc::ByteBuffer request;
-    grpc::ByteBuffer response;
-  };
-  [[maybe_unused]] static Anchor* const anchor = [] {
-    auto* made = new Anchor;
-    made->stub = std::make_unique<grpc::GenericStub>(
-        grpc::CreateChannel("ipv4:127.0.0.1:0", grpc::InsecureChannelCredentials()));
+struct Anchor {
+  Anchor() {
     const grpc::Slice nothing;
-    made->request = grpc::ByteBuffer(&nothing, 1);
-    made->context.set_deadline(std::chrono::system_clock::now());
-    made->stub->UnaryCall(&made->context, "/kvstore.None/None", {}, &made->request, &made->response,
-                          [](grpc::Status) {});
-    return made;
-  }();
-}
+    request = grpc::ByteBuffer(&nothing, 1);
+    context.set_deadline(std::chrono::system_clock::now());
+    stub.UnaryCall(&context, "/kvstore.None/None", {}, &request, &response, [](grpc::Status) {});
+  }
+
+  grpc::GenericStub stub{
+      grpc::CreateChannel("ipv4:127.0.0.1:0", grpc::InsecureChannelCredentials())};
+  grpc::ClientContext context;
+  grpc::ByteBuffer request;
+  grpc::ByteBuffer response;
+};
 
 struct Registry {
+  Anchor anchor;
   absl::Mutex mutex;
   std::map<std::pair<std::string, int>, std::weak_ptr<ChannelPool>> pools ABSL_GUARDED_BY(mutex);
 };
@@ -67,7 +63,6 @@ struct Registry {
 
 std::shared_ptr<ChannelPool> ChannelPool::Get(const std::string& server, int connections) {
   static Registry* const registry = new Registry;  // never destroyed: calls may outlive statics
-  KeepCallbackThreads();
   absl::MutexLock lock(&registry->mutex);
   std::weak_ptr<ChannelPool>& known = registry->pools[{server, connections}];
   std::shared_ptr<ChannelPool> pool = known.lock();
