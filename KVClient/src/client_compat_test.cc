@@ -3,7 +3,7 @@
 #include <list>
 
 #include "AzureStorageKVStoreLibV2.h"
-#include "KVClient/test/fake_server.h"
+#include "KVClient/test/testing.h"
 #include "absl/synchronization/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -58,7 +58,7 @@ class CompatTest : public ::testing::Test {
 };
 
 TEST_F(CompatTest, RoundTrip) {
-  const PromptChunk chunk = Chunk(12345, 1'258'291);
+  const PromptChunk chunk = Chunk(12345, kvstore::kTypicalBlock);
   store_->WriteAsync(chunk).get();
   const std::list<Token> tokens(chunk.tokens.begin(), chunk.tokens.end());  // any iterator
   const auto result = store_->Lookup("my-partition", "completion-001", tokens.begin(), tokens.end(),

@@ -68,7 +68,7 @@ TEST(ClientFaults, TheDeadlineEndsEveryCall) {
   EXPECT_EQ(client->Read("a", room.spans[0], soon).status.code(), kLate);
   const std::vector<std::string> two = {"a", "b"};
   EXPECT_EQ(client->StreamingRead(two, room.spans, soon)[1].status.code(), kLate);
-  const TestBlocks blocks(2, 3'000'000);
+  const TestBlocks blocks(2, kLargeBlock);
   EXPECT_EQ(client->WritePrompt("p", TestTokens(2), 0, blocks.spans, soon).status().code(), kLate);
 }
 
@@ -78,7 +78,7 @@ TEST(ClientFaults, MemoryOfACancelledWriteMayBeFreedOnceItHasEnded) {
   server.Hang(true);
   const auto client = TestClient(server.address());
   for (int i = 0; i < 10; ++i) {
-    const TestBlocks blocks(8, 4'000'000);
+    const TestBlocks blocks(8, kLargeBlock);
     const auto result = client->WritePrompt("p", TestTokens(8), 0, blocks.spans,
                                             {.timeout = std::chrono::milliseconds(1 + 5 * i)});
     EXPECT_EQ(result.status().code(), absl::StatusCode::kDeadlineExceeded);

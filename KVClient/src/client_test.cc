@@ -23,7 +23,7 @@ class ClientTest : public ::testing::Test {
 
 TEST_F(ClientTest, WritesFindsAndReadsAPrompt) {
   const auto tokens = TestTokens(5);
-  const TestBlocks blocks(5, 1'258'291);
+  const TestBlocks blocks(5, kTypicalBlock);
   const auto written = client_->WritePrompt("llama", tokens, 0, blocks.spans);
   ASSERT_TRUE(written.ok()) << written.status();
   EXPECT_EQ(written->blocks_written, 5);
@@ -182,9 +182,9 @@ TEST_F(ClientTest, RefusesAPromptThatDoesNotFitItsBuffers) {
 
 TEST_F(ClientTest, CarriesTheLargestBuffer) {
   const auto tokens = TestTokens(1);
-  const TestBlocks blocks(1, kMaxBufferBytes);
+  const TestBlocks blocks(1, kLargestBlock);
   ASSERT_TRUE(client_->WritePrompt("p", tokens, 0, blocks.spans).ok());
-  TestRoom room(1, kMaxBufferBytes);
+  TestRoom room(1, kLargestBlock);
   const BlockAnswer read =
       client_->Read(LocationsOf(*client_->Lookup("p", tokens))[0], room.spans[0]);
   ASSERT_TRUE(read.found) << read.status;
@@ -227,10 +227,10 @@ TEST_F(ClientTest, AStreamOfNothingEndsAtOnce) {
 TEST_F(ClientTest, HundredsOfCallsRunAtOnce) {
   constexpr int kCalls = 300;
   const auto tokens = TestTokens(1);
-  const TestBlocks blocks(1, 20'000);
+  const TestBlocks blocks(1, 5'000);
   ASSERT_TRUE(client_->WritePrompt("p", tokens, 0, blocks.spans).ok());
   const std::string location = LocationsOf(*client_->Lookup("p", tokens))[0];
-  TestRoom room(kCalls, 20'000);
+  TestRoom room(kCalls, 5'000);
   std::atomic<int> right{0};
   absl::BlockingCounter left(2 * kCalls);
   for (int i = 0; i < kCalls; ++i) {

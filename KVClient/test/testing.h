@@ -9,9 +9,19 @@
 
 #include "KVClient/include/kvstore/client.h"
 #include "KVClient/test/fake_server.h"
+#include "KVCommon/limits.h"
 #include "KVCommon/status_macros.h"
 
 namespace kvstore {
+
+// ThreadSanitizer looks at every word that gRPC, which it cannot follow, hands from thread to
+// thread.
+#ifdef __SANITIZE_THREAD__
+inline constexpr size_t kTypicalBlock = 3'000, kLargeBlock = 30'000, kLargestBlock = 60'000;
+#else
+inline constexpr size_t kTypicalBlock = 1'258'291, kLargeBlock = 4'000'000,
+                        kLargestBlock = kMaxBufferBytes;
+#endif
 
 inline std::vector<Token> TestTokens(size_t blocks, Token first = 1) {
   std::vector<Token> tokens(blocks * kTokensPerBlock);
