@@ -1,0 +1,102 @@
+#include <spdlog/fmt/fmt.h>
+
+#include "KVPlayground/report.h"
+
+namespace kvstore::playground {
+namespace {
+
+std::string Duration(int64_t us) {
+  if (us < 1000) return fmt::format("{} us", us);
+  if (us < 1'000'000) return fmt::format("{:.2f} ms", static_cast<double>(us) / 1e3);
+  return fmt::format("{:.2f} s", static_cast<double>(us) / 1e6);
+}
+
+std::string Row(const std::string& name, const std::string& count, const std::string& errors,
+                const char* kind, const Histogram& times) {
+  return fmt::format("{:<9}{:>10}{:>9}   {:<11}{:>12}{:>12}{:>12}{:>12}\n", name, count, errors,
+                     kind, Duration(times.Percentile(50)), Duration(times.Percentile(90)),
+                     Duration(times.Percentile(99)), Duration(times.max()));
+}
+
+std::string Rows(const char* name, const OperationStats& operation) {
+  return Row(name, std::to_string(operation.count), std::to_string(operation.errors), "end-to-end",
+             operation.end_to_end) +
+         Row("", "", "", "server", operation.server) +
+         Row("", "", "", "network", operation.network);
+}
+
+double PerSecond(double amount, double seconds) { return seconds > 0 ? amount / seconds : 0; }
+
+std::string Rate(const char* what, uint64_t bytes, double seconds) {
+  const auto total = static_cast<double>(bytes);
+  return fmt::format("{:<18}{:.3f} GB/s ({:.3f} GB in the {:.2f} s with one under way)\n", what,
+                     PerSecond(total, seconds) / 1e9, total / 1e9, seconds);
+}
+
+std::string Heading(const Report& report) {
+  const Options& o = report.options;
+  if (!o.trace_file.empty()) {
+    return fmt::format("trace {}: {} requests x {} iterations, {} at a time, {} bytes a block\n",
+                       o.trace_file, report.prompts, o.iterations, o.concurrency, o.buffer_bytes);
+  }
+  return fmt::format("{}: {} prompts x {} iterations x {} workers, {} bytes a block{}\n",
+                     o.tokens_file, report.prompts, o.iterations, o.concurrency, o.buffer_bytes,
+                     o.shared_partition ? ", one partition" : "");
+}
+
+std::string HitRatios(const Report& report) {
+  const RunStats& stats = report.stats;
+  const IterationStats total = stats.Total();
+  std::string text =
+      fmt::format("{:<18}{:.6f} ({} of {} full blocks); ideal {:.6f}\n", "hit ratio",
+                  HitRatio(total), total.found, total.blocks, report.ideal_hit_ratio);
+  if (stats.iterations.size() > 1) {
+    IterationStats later;
+    for (size_t i = 1; i < stats.iterations.size(); ++i) later.Merge(stats.iterations[i]);
+    text += fmt::format("{:<18}{:.6f} ({} of {})\n", "  iteration 1", HitRatio(stats.iterations[0]),
+                        stats.iterations[0].found, stats.iterations[0].blocks);
+    text += fmt::format("{:<18}{:.6f} ({} of {})\n", "  later ones", HitRatio(later), later.found,
+                        later.blocks);
+  }
+  return text;
+}
+
+std::string Messages(const char* what, uint64_t count, const std::vector<std::string>& first) {
+  std::string text;
+  for (const std::string& message : first) text += fmt::format("{}: {}\n", what, message);
+  if (count > first.size()) text += fmt::format("{}: and {} more\n", what, count - first.size());
+  return text;
+}
+
+}  // namespace
+
+std::string ReportTable(const Report& report) {
+  const RunStats& stats = report.stats;
+  std::string text = "\n" + Heading(report) + "\n";
+  text += fmt::format("{:<9}{:>10}{:>9}   {:<11}{:>12}{:>12}{:>12}{:>12}\n", "", "count", "errors",
+                      "time", "p50", "p90", "p99", "max");
+  text += Rows("lookup", stats.lookup) + Rows("read", stats.read) + Rows("write", stats.write);
+  text += "\n";
+  text += Rate("read", stats.read_bytes, report.read_seconds);
+  text += Rate("write", stats.written_bytes, report.write_seconds);
+  text += fmt::format("{:<18}{:.0f} tokens/s ({} tokens in {:.2f} s)\n", "prompts",
+                      PerSecond(static_cast<double>(stats.tokens), report.elapsed_seconds),
+                      stats.tokens, report.elapsed_seconds);
+  if (report.options.speed > 0) {
+    text += fmt::format("{:<18}{:.3f} s\n", "worst lag",
+                        static_cast<double>(report.worst_lag_ms) / 1e3);
+  }
+  text += HitRatios(report);
+  text += fmt::format("{:<18}{}\n", "blocks validated", stats.blocks_validated);
+  text += fmt::format("{:<18}{}\n", "mismatches", report.mismatches);
+  if (stats.lost_blocks > 0) {
+    text += fmt::format("{:<18}{} (found by a lookup, gone when read)\n", "lost blocks",
+                        stats.lost_blocks);
+  }
+  text += Messages("mismatch", report.mismatches, report.first_mismatches);
+  text += Messages("error", report.errors, report.first_errors);
+  if (report.gave_up) text += "gave up: too many requests in a row failed\n";
+  return text;
+}
+
+}  // namespace kvstore::playground

@@ -1,0 +1,104 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "KVService/block/block_id.h"
+#include "KVService/block/location.h"
+
+namespace kvstore {
+namespace {
+
+NamedBlock ABlock() {
+  NamedBlock block;
+  block.partition = DigestPartition("llama-70b");
+  block.version = {Sha256(AsBytes("tokens")), 0x01020304, 0xfedcba9876543210};
+  return block;
+}
+
+TEST(BlobName, RoundTrips) {
+  const NamedBlock block = ABlock();
+  const std::string name = BlobNameOf(block.partition, block.version);
+  EXPECT_THAT(name, testing::EndsWith("01020304-fedcba9876543210"));
+  const std::optional<NamedBlock> back = ParseBlobName(name);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->partition, block.partition);
+  EXPECT_EQ(back->version, block.version);
+}
+
+TEST(BlobName, RefusesWhatIsNoBlocks) {
+  const std::string name = BlobNameOf(ABlock().partition, ABlock().version);
+  EXPECT_FALSE(ParseBlobName(""));
+  EXPECT_FALSE(ParseBlobName("location-key"));
+  EXPECT_FALSE(ParseBlobName(name + "0"));
+  for (size_t i = 0; i < name.size(); ++i) {
+    std::string bad = name;
+    bad[i] = 'G';
+    EXPECT_FALSE(ParseBlobName(bad)) << i;
+  }
+}
+
+TEST(Space, TellsEveryPartApart) {
+  const PartitionDigest p = DigestPartition("p");
+  const Space space = SpaceOf({"acct", "box"}, p);
+  EXPECT_EQ(space, SpaceOf({"acct", "box"}, p));
+  EXPECT_NE(space, SpaceOf({"acc", "tbox"}, p));
+  EXPECT_NE(space, SpaceOf({"acctb", "ox"}, p));
+  EXPECT_NE(space, SpaceOf({"acct", "box"}, DigestPartition("q")));
+}
+
+class LocationTest : public testing::Test {
+ protected:
+  const Container container_{"acct", "box"};
+  const LocationCodec codec_{LocationCodec::Key{1, 2, 3}};
+};
+
+TEST_F(LocationTest, RoundTrips) {
+  const std::string location = codec_.Encode(container_, ABlock());
+  EXPECT_EQ(location.size(), 96u);
+  const std::optional<NamedBlock> back = codec_.Decode(container_, location);
+  ASSERT_TRUE(back.has_value());
+  EXPECT_EQ(back->partition, ABlock().partition);
+  EXPECT_EQ(back->version, ABlock().version);
+}
+
+TEST_F(LocationTest, NoChangedCharacterPasses) {
+  const std::string location = codec_.Encode(container_, ABlock());
+  for (size_t i = 0; i < location.size(); ++i) {
+    for (char c : {'A', 'B', '_', '=', ' ', '\0'}) {
+      if (location[i] == c) continue;
+      std::string forged = location;
+      forged[i] = c;
+      EXPECT_FALSE(codec_.Decode(container_, forged)) << i << c;
+    }
+  }
+}
+
+TEST_F(LocationTest, BelongsToItsContainerAndItsKey) {
+  const std::string location = codec_.Encode(container_, ABlock());
+  EXPECT_FALSE(codec_.Decode({"acct", "other"}, location));
+  EXPECT_FALSE(codec_.Decode({"other", "box"}, location));
+  EXPECT_FALSE(codec_.Decode({"ac", "ctbox"}, location));
+  EXPECT_FALSE(LocationCodec(LocationCodec::Key{1, 2, 4}).Decode(container_, location));
+}
+
+TEST_F(LocationTest, CannotBeTurnedIntoAnotherPartitions) {
+  NamedBlock other = ABlock();
+  other.partition = DigestPartition("mistral-7b");
+  const std::string mine = codec_.Encode(container_, ABlock());
+  const std::string theirs = codec_.Encode(container_, other);
+  // Their partition digest on my block and MAC; every cut point.
+  for (size_t cut = 1; cut < mine.size(); ++cut) {
+    const std::string spliced = theirs.substr(0, cut) + mine.substr(cut);
+    if (spliced == mine || spliced == theirs) continue;
+    EXPECT_FALSE(codec_.Decode(container_, spliced)) << cut;
+  }
+}
+
+TEST_F(LocationTest, RefusesGarbage) {
+  for (std::string garbage : {std::string(), std::string("x"), std::string(96, 'A'),
+                              std::string(96, '='), std::string(10'000, 'A')}) {
+    EXPECT_FALSE(codec_.Decode(container_, garbage));
+  }
+}
+
+}  // namespace
+}  // namespace kvstore

@@ -1,0 +1,114 @@
+#include "KVService/block/location.h"
+
+#include <absl/strings/escaping.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+#include <cstring>
+#include <span>
+
+#include "KVCommon/status_macros.h"
+
+namespace kvstore {
+namespace {
+
+constexpr size_t kBodyBytes = 16 + 32 + 4 + 8;
+constexpr size_t kMacBytes = 12;
+constexpr size_t kTextBytes = (kBodyBytes + kMacBytes) / 3 * 4;
+
+using Body = std::array<uint8_t, kBodyBytes>;
+using Mac = std::array<uint8_t, 16>;
+
+Body Pack(const NamedBlock& block) {
+  Body body;
+  uint8_t* at = body.data();
+  const auto put = [&at](const void* from, size_t size) {
+    std::memcpy(at, from, size);
+    at += size;
+  };
+  put(block.partition.data(), 16);
+  put(block.version.digest.data(), 32);
+  put(&block.version.tokens_crc, 4);
+  put(&block.version.hash, 8);
+  return body;
+}
+
+NamedBlock Unpack(const uint8_t* at) {
+  NamedBlock block;
+  const auto take = [&at](void* into, size_t size) {
+    std::memcpy(into, at, size);
+    at += size;
+  };
+  take(block.partition.data(), 16);
+  take(block.version.digest.data(), 32);
+  take(&block.version.tokens_crc, 4);
+  take(&block.version.hash, 8);
+  return block;
+}
+
+class SipHash {
+ public:
+  SipHash() : context_(EVP_MAC_CTX_new(Algorithm())) { KV_CHECK(context_ != nullptr); }
+  ~SipHash() { EVP_MAC_CTX_free(context_); }
+  SipHash(const SipHash&) = delete;
+  SipHash& operator=(const SipHash&) = delete;
+
+  Mac Run(const LocationCodec::Key& key, std::span<const ByteView> parts) {
+    size_t size = sizeof(Mac);
+    const OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
+                                 OSSL_PARAM_construct_end()};
+    bool ok = EVP_MAC_init(context_, key.data(), key.size(), params) == 1;
+    for (ByteView part : parts) {
+      ok &= EVP_MAC_update(context_, reinterpret_cast<const unsigned char*>(part.data()),
+                           part.size()) == 1;
+    }
+    Mac mac;
+    ok &= EVP_MAC_final(context_, mac.data(), &size, mac.size()) == 1;
+    KV_CHECK(ok && size == mac.size());
+    return mac;
+  }
+
+ private:
+  static EVP_MAC* Algorithm() {
+    static EVP_MAC* const algorithm = EVP_MAC_fetch(nullptr, "SIPHASH", nullptr);
+    return algorithm;
+  }
+
+  EVP_MAC_CTX* context_;
+};
+
+Mac MacOf(const LocationCodec::Key& key, const Container& container, ByteView body) {
+  thread_local SipHash siphash;
+  const uint64_t lengths[] = {container.account.size(), container.name.size()};
+  const ByteView parts[] = {std::as_bytes(std::span(lengths)), AsBytes(container.account),
+                            AsBytes(container.name), body};
+  return siphash.Run(key, parts);
+}
+
+}  // namespace
+
+std::string LocationCodec::Encode(const Container& container, const NamedBlock& block) const {
+  const Body body = Pack(block);
+  const Mac mac = MacOf(key_, container, std::as_bytes(std::span(body)));
+  char whole[kBodyBytes + kMacBytes];
+  std::memcpy(whole, body.data(), kBodyBytes);
+  std::memcpy(whole + kBodyBytes, mac.data(), kMacBytes);
+  return absl::WebSafeBase64Escape(absl::string_view(whole, sizeof whole));
+}
+
+std::optional<NamedBlock> LocationCodec::Decode(const Container& container,
+                                                std::string_view location) const {
+  std::string whole;
+  if (location.size() != kTextBytes ||
+      !absl::WebSafeBase64Unescape(absl::string_view(location.data(), location.size()), &whole) ||
+      whole.size() != kBodyBytes + kMacBytes) {
+    return std::nullopt;
+  }
+  const Mac mac = MacOf(key_, container, AsBytes(whole).first(kBodyBytes));
+  if (CRYPTO_memcmp(mac.data(), whole.data() + kBodyBytes, kMacBytes) != 0) return std::nullopt;
+  return Unpack(reinterpret_cast<const uint8_t*>(whole.data()));
+}
+
+}  // namespace kvstore

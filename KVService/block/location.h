@@ -1,0 +1,40 @@
+// Locations: what Lookup hands out and Read takes back.
+//
+//   base64url( partition digest 16 | digest 32 | tokens crc 4 | hash 8 | MAC 12 ), 96 characters
+//
+// A location carries all that Read needs, with no index. The MAC covers the account and container
+// too, so that none can be made up, changed into another partition's, or used with another
+// container. SipHash-2-4 with 128 bits of output (Aumasson and Bernstein, 2012), cut to 96, under a
+// key that never leaves the storage.
+#ifndef KVSERVICE_BLOCK_LOCATION_H_
+#define KVSERVICE_BLOCK_LOCATION_H_
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "KVService/block/block_id.h"
+
+namespace kvstore {
+
+// Thread-safe.
+class LocationCodec {
+ public:
+  using Key = std::array<uint8_t, 16>;
+
+  explicit LocationCodec(const Key& key) : key_(key) {}
+
+  std::string Encode(const Container& container, const NamedBlock& block) const;
+
+  // nullopt for anything that Encode did not make for this container with this key.
+  std::optional<NamedBlock> Decode(const Container& container, std::string_view location) const;
+
+ private:
+  Key key_;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_BLOCK_LOCATION_H_
