@@ -66,6 +66,7 @@ std::optional<uint32_t> PrefixIndex::FindSlot(const BlockId& id) const {
 }
 
 std::optional<uint32_t> PrefixIndex::OnlyBearer(uint32_t space, uint64_t hash) const {
+  if (hash == 0) return std::nullopt;  // "no parent"
   const auto it = by_hash_.find(HashKey{space, hash});
   if (it == by_hash_.end() || entries_[*it].next_bearing != kNone) return std::nullopt;
   return *it;
@@ -81,6 +82,16 @@ std::optional<uint64_t> PrefixIndex::GenerationOf(const BlockId& id) const {
   const std::optional<uint32_t> slot = FindSlot(id);
   if (!slot) return std::nullopt;
   return entries_[*slot].generation;
+}
+
+std::optional<BlockId> PrefixIndex::ParentOf(const BlockId& id) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  const std::optional<uint32_t> slot = FindSlot(id);
+  if (!slot) return std::nullopt;
+  const std::optional<uint32_t> parent =
+      OnlyBearer(entries_[*slot].space, entries_[*slot].parent_hash);
+  if (!parent) return std::nullopt;
+  return BlockId{id.space, entries_[*parent].version};
 }
 
 PrefixIndex::Versions PrefixIndex::Find(const Space& space, const Digest& digest,
@@ -137,17 +148,12 @@ uint32_t PrefixIndex::TakeSlot() {
   return slot;
 }
 
-PrefixIndex::Inserted PrefixIndex::Insert(const Container& container,
-                                          const PartitionDigest& partition, const BlockId& id,
-                                          const IndexedBlock& block) {
+bool PrefixIndex::Insert(const Container& container, const PartitionDigest& partition,
+                         const BlockId& id, const IndexedBlock& block) {
   absl::MutexLock lock(&mutex_);
   const uint32_t space = SpaceNumber(container, partition, id.space);
-  const bool found = FindSlot(id).has_value();
-  std::optional<uint32_t> parent;
-  if (block.parent_hash != 0) parent = OnlyBearer(space, block.parent_hash);
-  Inserted result{!found, std::nullopt};
-  if (parent) result.parent = BlockId{id.space, entries_[*parent].version};
-  if (found) return result;
+  if (FindSlot(id)) return false;
+  const std::optional<uint32_t> parent = OnlyBearer(space, block.parent_hash);
 
   const uint32_t slot = TakeSlot();
   Entry& entry = entries_[slot];
@@ -170,7 +176,7 @@ PrefixIndex::Inserted PrefixIndex::Insert(const Container& container,
   ++spaces_[space].blocks;
   ++size_;
   recency_.Insert(slot, parent);
-  return result;
+  return true;
 }
 
 void PrefixIndex::Touch(std::span<const BlockId> prompt) {

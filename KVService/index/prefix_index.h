@@ -46,20 +46,18 @@ class PrefixIndex {
   };
 
   // Adds a block of `container` and `partition`. It enters the order of recency right behind its
-  // parent. Returns the id of its parent, where exactly one block of the partition bears that hash.
-  // False in `added`: it was there already, and nothing changed.
-  struct Inserted {
-    bool added = false;
-    std::optional<BlockId> parent;
-  };
-  Inserted Insert(const Container& container, const PartitionDigest& partition, const BlockId& id,
-                  const IndexedBlock& block);
+  // parent. False: it was there already, and nothing changed.
+  bool Insert(const Container& container, const PartitionDigest& partition, const BlockId& id,
+              const IndexedBlock& block);
 
   bool Contains(const BlockId& id) const;
 
   // A number that a block has from its Insert until it is removed, and no other block ever;
   // nullopt where it is not there.
   std::optional<uint64_t> GenerationOf(const BlockId& id) const;
+
+  // The block before it, where exactly one block of the partition bears its parent's hash.
+  std::optional<BlockId> ParentOf(const BlockId& id) const;
 
   // The versions found by one digest: same tokens, same prefix, other hashes. Oldest first.
   Versions Find(const Space& space, const Digest& digest, uint32_t tokens_crc) const;

@@ -30,18 +30,18 @@ std::vector<uint64_t> HashesOf(const std::vector<PrefixIndex::Removed>& removed)
 
 class PrefixIndexTest : public testing::Test {
  protected:
-  PrefixIndex::Inserted Add(uint64_t number, uint64_t hash, uint64_t parent = 0,
-                            bool by_parent = false, uint64_t footprint = 4096) {
+  bool Add(uint64_t number, uint64_t hash, uint64_t parent = 0, bool by_parent = false,
+           uint64_t footprint = 4096) {
     return index_.Insert(kContainer, kPartition, Id(number, hash), {parent, footprint, by_parent});
   }
   PrefixIndex index_;
 };
 
 TEST_F(PrefixIndexTest, FindsVersionsOldestFirst) {
-  EXPECT_TRUE(Add(1, 10).added);
-  EXPECT_TRUE(Add(1, 11, 7).added);
-  EXPECT_TRUE(Add(1, 12).added);
-  EXPECT_FALSE(Add(1, 11, 7).added);
+  EXPECT_TRUE(Add(1, 10));
+  EXPECT_TRUE(Add(1, 11, 7));
+  EXPECT_TRUE(Add(1, 12));
+  EXPECT_FALSE(Add(1, 11, 7));
   const PrefixIndex::Versions versions = index_.Find(kSpace, DigestOf(1), 5);
   ASSERT_EQ(versions.size(), 3u);
   EXPECT_EQ(versions[0].hash, 10u);
@@ -70,10 +70,13 @@ TEST_F(PrefixIndexTest, CountsTheBearersOfAHash) {
 
 TEST_F(PrefixIndexTest, TellsTheOnlyParent) {
   Add(1, 10);
-  EXPECT_EQ(Add(2, 20, 10).parent, Id(1, 10));
+  Add(2, 20, 10);
+  Add(5, 22, 0);
+  EXPECT_EQ(index_.ParentOf(Id(2, 20)), Id(1, 10));
+  EXPECT_EQ(index_.ParentOf(Id(5, 22)), std::nullopt);
   Add(3, 10);
-  EXPECT_EQ(Add(4, 21, 10).parent, std::nullopt);
-  EXPECT_EQ(Add(5, 22, 0).parent, std::nullopt);
+  EXPECT_EQ(index_.ParentOf(Id(2, 20)), std::nullopt);
+  EXPECT_EQ(index_.ParentOf(Id(9, 90)), std::nullopt);
 }
 
 TEST_F(PrefixIndexTest, ABlockByParentGoesWithItsParent) {
@@ -146,7 +149,7 @@ TEST_F(PrefixIndexTest, AgreesWithASimpleModel) {
     const std::pair<uint64_t, uint64_t> key{random() % 12, 1 + random() % 8};
     if (random() % 3) {
       const Block block{random() % 9, random() % 2 == 0};
-      const bool added = Add(key.first, key.second, block.parent, block.by_parent).added;
+      const bool added = Add(key.first, key.second, block.parent, block.by_parent);
       ASSERT_EQ(added, model.emplace(key, block).second);
     } else {
       std::set<std::pair<uint64_t, uint64_t>> expected;

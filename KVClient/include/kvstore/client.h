@@ -7,6 +7,10 @@
 //
 // Thread-safe throughout. No call starts a thread; callbacks run on gRPC's threads, so they must
 // not block, and they may make asynchronous calls. Blocking calls must not be made from callbacks.
+// Arguments that cannot be right are told before an asynchronous call returns, on its own thread.
+//
+// Every call is tried again while its deadline lasts where the server is unavailable or overloaded:
+// up to 8 times with random pauses, about 2 s in all, and at once where another server is up.
 #ifndef KVSTORE_CLIENT_H_
 #define KVSTORE_CLIENT_H_
 
@@ -31,8 +35,10 @@ namespace kvstore {
 inline constexpr size_t kTokensPerBlock = 128;
 
 struct ClientOptions {
-  // host:port, several by commas: the first that answers serves, the others stand by. Empty takes
-  // the environment's KVSTORE_GRPC_SERVER, and localhost:50051 without one.
+  // host:port, several by commas: the first that answers serves, the others stand by, and it is
+  // gone back to within seconds of its return. The port is 50051 where none is given; IPv6
+  // addresses stand in brackets; dns:/// before a name and unix:path are taken too. Empty takes the
+  // environment's KVSTORE_GRPC_SERVER, and localhost:50051 without one.
   std::string servers;
   std::string resource;   // storage account, by name or URL; required
   std::string container;  // required
@@ -60,14 +66,15 @@ struct LookupAnswer {
   int cached_blocks = 0;
   hash_t last_hash = 0;
   std::vector<::BlockLocation> locations;  // cached_blocks of them
-  ServerMetrics metrics;
+  ::ServerMetrics metrics;
 };
 
 // What a read says of a block, beside its buffer.
 struct BlockAnswer {
   // OK with found: the buffer is in the caller's memory. OK without: the block is gone, compute it.
   // Otherwise the read failed: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED…; OUT_OF_RANGE
-  // where the memory is too small, with `bytes` telling the size needed.
+  // where the memory is too small, with `bytes` telling the size needed; UNKNOWN where the server
+  // itself reports a failure.
   absl::Status status;
   bool found = false;
   size_t bytes = 0;  // of the buffer
@@ -76,7 +83,7 @@ struct BlockAnswer {
   std::string partition;
   std::string completion_id;
   std::vector<Token> tokens;
-  ServerMetrics metrics;
+  ::ServerMetrics metrics;
 };
 
 // Gives memory for block `index` of a read once its size is known: at least `bytes` long, or the
@@ -85,9 +92,9 @@ struct BlockAnswer {
 using PlaceBuffer = std::function<std::span<std::byte>(size_t index, size_t bytes)>;
 
 struct WriteAnswer {
-  int blocks_written = 0;              // acknowledged, those that were there already included
-  std::vector<hash_t> hashes;          // of all full blocks of the prompt
-  std::vector<ServerMetrics> metrics;  // one a block given, in order
+  int blocks_written = 0;                // acknowledged, those that were there already included
+  std::vector<hash_t> hashes;            // of all full blocks of the prompt
+  std::vector<::ServerMetrics> metrics;  // one a block given, in order
 };
 
 class Client {
@@ -128,11 +135,12 @@ class Client {
                                          const CallOptions& call = {});
 
   // Stores one block under the caller's own hash and parent hash, with no prefix digest: it is
-  // matched by the parent rule. `chunk.buffer` is not used: `buffer` is, and must stay valid until
-  // the call has ended.
-  void WriteAsync(const PromptChunk& chunk, std::span<const std::byte> buffer,
+  // matched by the parent rule. `chunk.buffer` is not used: `buffer` is, by reference, and must
+  // stay valid until `done` runs. Past a deadline that waits until gRPC has let go of it as well:
+  // at most until keepalive has given the dead connection up, 20 s.
+  void WriteAsync(const ::PromptChunk& chunk, std::span<const std::byte> buffer,
                   const CallOptions& call,
-                  absl::AnyInvocable<void(absl::StatusOr<ServerMetrics>) &&> done);
+                  absl::AnyInvocable<void(absl::StatusOr<::ServerMetrics>) &&> done);
 
   // Stores consecutive blocks of a prompt: buffers[k] holds the tensors of block first_block + k.
   // Hashes, parent hashes and prefix digests are derived from `tokens`, which starts at the

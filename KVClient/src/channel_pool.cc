@@ -1,0 +1,102 @@
+#include "KVClient/src/channel_pool.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+
+#include <map>
+
+#include "KVCommon/limits.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
+namespace kvstore::client {
+namespace {
+
+grpc::ChannelArguments Arguments() {
+  grpc::ChannelArguments args;
+  args.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  args.SetMaxSendMessageSize(kMaxMessageBytes);
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // or all channels share one connection
+  args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
+  args.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
+  args.SetInt(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kWriteBufferBytes);
+  args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // or it shrinks the window given above
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // A restarted server is found within a second. The minimum is also the time that a connection
+  // attempt may take, so it is not the first pause.
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  args.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1'000);
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1'000);
+  args.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1'000);
+  // We retry ourselves; gRPC's own retries would keep a copy of every write.
+  args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  return args;
+}
+
+// gRPC joins its callback threads when the last channel that made a callback call goes. Ours may
+// go on such a thread, which cannot join itself; so one channel to nowhere lives on for good.
+struct Anchor {
+  Anchor() {
+    const grpc::Slice nothing;
+    request = grpc::ByteBuffer(&nothing, 1);
+    context.set_deadline(std::chrono::system_clock::now());
+    stub.UnaryCall(&context, "/kvstore.None/None", {}, &request, &response, [](grpc::Status) {});
+  }
+
+  grpc::GenericStub stub{
+      grpc::CreateChannel("ipv4:127.0.0.1:0", grpc::InsecureChannelCredentials())};
+  grpc::ClientContext context;
+  grpc::ByteBuffer request;
+  grpc::ByteBuffer response;
+};
+
+struct Registry {
+  Anchor anchor;
+  absl::Mutex mutex;
+  std::map<std::pair<std::string, int>, std::weak_ptr<ChannelPool>> pools ABSL_GUARDED_BY(mutex);
+};
+
+}  // namespace
+
+std::shared_ptr<ChannelPool> ChannelPool::Get(const std::string& server, int connections) {
+  static Registry* const registry = new Registry;  // never destroyed: calls may outlive statics
+  absl::MutexLock lock(&registry->mutex);
+  std::weak_ptr<ChannelPool>& known = registry->pools[{server, connections}];
+  std::shared_ptr<ChannelPool> pool = known.lock();
+  if (pool == nullptr) known = pool = std::make_shared<ChannelPool>(server, connections);
+  return pool;
+}
+
+ChannelPool::ChannelPool(const std::string& server, int connections) : connections_(connections) {
+  for (Connection& connection : connections_) {
+    connection.stub = std::make_unique<grpc::GenericStub>(
+        grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), Arguments()));
+  }
+}
+
+ChannelPool::Lease ChannelPool::Acquire(int64_t load) {
+  // Equal loads take turns, or an idle client would use its first connection only. Two calls that
+  // choose at once may choose the same: it costs little and needs no lock.
+  const size_t first = turn_.fetch_add(1, std::memory_order_relaxed);
+  Connection* best = nullptr;
+  int64_t least = 0;
+  for (size_t i = 0; i < connections_.size(); ++i) {
+    Connection& candidate = connections_[(first + i) % connections_.size()];
+    const int64_t its = candidate.load.load(std::memory_order_relaxed);
+    if (best == nullptr || its < least) {
+      best = &candidate;
+      least = its;
+    }
+  }
+  best->load.fetch_add(load, std::memory_order_relaxed);
+  Lease lease;
+  lease.pool_ = shared_from_this();
+  lease.connection_ = best;
+  lease.load_ = load;
+  return lease;
+}
+
+}  // namespace kvstore::client

@@ -1,0 +1,198 @@
+// The modern surface where servers fail.
+#include <cstring>
+
+#include "KVClient/test/testing.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace kvstore {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int kInvalidArgument = 3, kResourceExhausted = 8, kInternal = 13, kUnavailable = 14;
+
+std::string MessageOf(const absl::Status& status) { return std::string(status.message()); }
+
+// An address on which nothing listens.
+std::string NoServer() {
+  FakeServer server;
+  const std::string address = server.address();
+  server.Stop();
+  return address;
+}
+
+TEST(ClientFaults, TheServersReasonArrives) {
+  FakeServer server;
+  const auto client = TestClient(server.address());
+  const auto found = client->Lookup("p", {});
+  EXPECT_EQ(found.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(MessageOf(found.status()), HasSubstr("tokens are missing"));
+  EXPECT_THAT(MessageOf(found.status()), HasSubstr("Lookup at " + server.address()));
+  EXPECT_EQ(server.calls(), 1);  // no use in trying again
+
+  server.ReportError("the disk is gone");
+  TestRoom room(1, 10);
+  const auto reported = client->Read("l", room.spans[0]);
+  EXPECT_EQ(reported.status.code(), absl::StatusCode::kUnknown);
+  EXPECT_THAT(MessageOf(reported.status), HasSubstr("the disk is gone"));
+  EXPECT_THAT(MessageOf(client->Lookup("p", TestTokens(1)).status()), HasSubstr("disk"));
+  const TestBlocks blocks(1);
+  const auto written = client->WritePrompt("p", TestTokens(1), 0, blocks.spans);
+  EXPECT_THAT(MessageOf(written.status()), HasSubstr("block 0: the disk is gone"));
+}
+
+TEST(ClientFaults, NoServerIsUnavailable) {
+  const auto client = TestClient(NoServer());
+  const absl::Time start = absl::Now();
+  const auto found = client->Lookup("p", TestTokens(1));
+  EXPECT_EQ(found.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(MessageOf(found.status()), HasSubstr("8 attempts"));
+  EXPECT_LT(absl::Now() - start, absl::Seconds(30));  // far within the deadline of 60 s
+  TestRoom room(2, 10);
+  for (const auto& answer : client->StreamingRead(std::vector<std::string>{"a", "b"}, room.spans)) {
+    EXPECT_EQ(answer.status.code(), absl::StatusCode::kUnavailable);
+  }
+}
+
+TEST(ClientFaults, TheDeadlineEndsEveryCall) {
+  FakeServer server;
+  server.Hang(true);
+  const auto client = TestClient(server.address());
+  const CallOptions soon{.timeout = std::chrono::milliseconds(100)};
+  const auto kLate = absl::StatusCode::kDeadlineExceeded;
+  EXPECT_EQ(client->Lookup("p", TestTokens(1), {}, soon).status().code(), kLate);
+  TestRoom room(2, 10);
+  EXPECT_EQ(client->Read("a", room.spans[0], soon).status.code(), kLate);
+  const std::vector<std::string> two = {"a", "b"};
+  EXPECT_EQ(client->StreamingRead(two, room.spans, soon)[1].status.code(), kLate);
+  const TestBlocks blocks(2, kLargeBlock);
+  EXPECT_EQ(client->WritePrompt("p", TestTokens(2), 0, blocks.spans, soon).status().code(), kLate);
+}
+
+// Under ASan a reference that gRPC still held to the memory would be a use after free.
+TEST(ClientFaults, MemoryOfACancelledWriteMayBeFreedOnceItHasEnded) {
+  FakeServer server;
+  server.Hang(true);
+  const auto client = TestClient(server.address());
+  for (int i = 0; i < 10; ++i) {
+    const TestBlocks blocks(8, kLargeBlock);
+    const auto result = client->WritePrompt("p", TestTokens(8), 0, blocks.spans,
+                                            {.timeout = std::chrono::milliseconds(1 + 5 * i)});
+    EXPECT_EQ(result.status().code(), absl::StatusCode::kDeadlineExceeded);
+  }
+}
+
+TEST(ClientFaults, OverloadIsTriedAgain) {
+  FakeServer server;
+  const auto client = TestClient(server.address());
+  server.FailNext(2, kResourceExhausted, "busy");
+  EXPECT_TRUE(client->Lookup("p", TestTokens(1)).ok());
+  EXPECT_EQ(server.calls(), 3);
+  server.FailNext(2, kUnavailable, "storage is away");
+  const TestBlocks blocks(1);
+  EXPECT_TRUE(client->WritePrompt("p", TestTokens(1), 0, blocks.spans).ok());
+  EXPECT_EQ(server.stored()[0].buffer.size(), 5000u);
+  server.FailNext(100, kResourceExhausted, "busy for good");
+  const auto found = client->Lookup("p", TestTokens(1));
+  EXPECT_EQ(found.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(MessageOf(found.status()), HasSubstr("busy for good"));
+  server.FailNext(1, kInternal, "a bug");
+  EXPECT_EQ(client->Lookup("p", TestTokens(1)).status().code(), absl::StatusCode::kInternal);
+}
+
+TEST(ClientFaults, ABrokenStreamIsTakenUpWhereItBroke) {
+  FakeServer server;
+  const auto client = TestClient(server.address());
+  const auto tokens = TestTokens(20);
+  const TestBlocks blocks(20);
+  ASSERT_TRUE(client->WritePrompt("p", tokens, 0, blocks.spans).ok());
+  const auto found = client->Lookup("p", tokens);
+  server.BreakStreamsAfter(3);
+  TestRoom room(20, 6000);
+  const auto reads = client->StreamingRead(LocationsOf(*found), room.spans);
+  for (size_t i = 0; i < reads.size(); ++i) {
+    ASSERT_TRUE(reads[i].found) << i << ": " << reads[i].status;
+    ASSERT_EQ(reads[i].bytes, blocks.bytes[i].size());
+    EXPECT_EQ(std::memcmp(room.bytes[i].data(), blocks.bytes[i].data(), reads[i].bytes), 0);
+  }
+  EXPECT_EQ(server.streams(), 7);
+}
+
+TEST(ClientFaults, AStreamThatCannotGoOnGivesItsErrorToTheRest) {
+  FakeServer server;
+  const auto client = TestClient(server.address());
+  server.FailNext(1, kInvalidArgument, "no such account");
+  TestRoom room(3, 10);
+  const std::vector<std::string> locations = {"a", "", "c"};
+  const auto reads = client->StreamingRead(locations, room.spans);
+  EXPECT_THAT(MessageOf(reads[0].status), HasSubstr("no such account"));
+  EXPECT_THAT(MessageOf(reads[1].status), HasSubstr("empty"));
+  EXPECT_THAT(MessageOf(reads[2].status), HasSubstr("no such account"));
+}
+
+TEST(ClientFaults, ARestartedServerIsFoundAgain) {
+  FakeServer server;
+  const auto client = TestClient(server.address());
+  const TestBlocks blocks(1);
+  ASSERT_TRUE(client->WritePrompt("p", TestTokens(1), 0, blocks.spans).ok());
+  server.Stop();
+  EXPECT_FALSE(
+      client->Lookup("p", TestTokens(1), {}, {.timeout = std::chrono::milliseconds(300)}).ok());
+  server.Start();
+  const absl::Time start = absl::Now();
+  const auto found = client->Lookup("p", TestTokens(1));
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->cached_blocks, 1);
+  EXPECT_LT(absl::Now() - start, absl::Seconds(20));
+}
+
+TEST(ClientFaults, AnotherServerTakesOverAndTheFirstComesBack) {
+  FakeServer first, second;
+  const auto client = TestClient(first.address() + "," + second.address());
+  ASSERT_TRUE(client->Lookup("p", TestTokens(1)).ok());
+  EXPECT_EQ(first.calls(), 1);
+  first.Stop();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(client->Lookup("p", TestTokens(1)).ok());
+  EXPECT_EQ(second.calls(), 5);
+  TestRoom room(1, 10);
+  EXPECT_TRUE(client->StreamingRead(std::vector<std::string>{"a"}, room.spans)[0].status.ok());
+  first.Start();
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (first.calls() < 2 && absl::Now() < deadline) {
+    ASSERT_TRUE(client->Lookup("p", TestTokens(1)).ok());
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  EXPECT_GE(first.calls(), 2);
+}
+
+TEST(ClientFaults, APromptsFirstErrorIsGiven) {
+  FakeServer server;
+  const auto client = TestClient(server.address());
+  server.FailNext(1, kInternal, "a bug");
+  const TestBlocks blocks(3);
+  const auto result = client->WritePrompt("p", TestTokens(3), 0, blocks.spans);
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(MessageOf(result.status()), HasSubstr("block "));
+}
+
+TEST(ClientFaults, CallsOutliveTheirClient) {
+  FakeServer server;
+  server.Hang(true);
+  auto client = TestClient(server.address());
+  absl::Notification ended;
+  bool ok = false;
+  client->LookupAsync("p", TestTokens(1), {}, {}, [&](absl::StatusOr<LookupAnswer> answer) {
+    ok = answer.ok();
+    ended.Notify();
+  });
+  client.reset();
+  server.Hang(false);
+  ended.WaitForNotification();
+  EXPECT_TRUE(ok);
+}
+
+}  // namespace
+}  // namespace kvstore

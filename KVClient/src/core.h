@@ -1,0 +1,51 @@
+// What all calls of one client share, and keep alive while they run.
+#ifndef KVCLIENT_SRC_CORE_H_
+#define KVCLIENT_SRC_CORE_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "KVClient/include/kvstore/client.h"
+#include "KVClient/src/retry.h"
+#include "KVClient/src/server_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace kvstore::client {
+
+// Thread-safe.
+struct Core {
+  Core(ClientOptions its_options, std::vector<std::string> names)
+      : options(std::move(its_options)), servers(std::move(names), options.connections) {}
+
+  // As Client::Create says.
+  static absl::StatusOr<std::shared_ptr<Core>> Create(ClientOptions options);
+
+  void Log(LogLevel level, const std::string& message) const {
+    if (options.log) options.log(level, message);
+  }
+
+  // The deadline of a call that starts now.
+  Clock::time_point DeadlineOf(const CallOptions& call) const;
+
+  // Records what an attempt at `server` met, and logs what is news about it.
+  void Heard(size_t server, const absl::Status& status);
+
+  // Whether the attempt after one that met `status` can go to another server at once.
+  bool CanMoveOn(const absl::Status& status) const {
+    return status.code() == absl::StatusCode::kUnavailable && servers.AnyUp();
+  }
+
+  const ClientOptions options;
+  ServerSet servers;
+};
+
+// `status` with the operation, the server and the number of attempts before its message.
+absl::Status Explain(const absl::Status& status, const std::string& operation,
+                     const std::string& server, int attempts);
+
+}  // namespace kvstore::client
+
+#endif  // KVCLIENT_SRC_CORE_H_

@@ -1,0 +1,46 @@
+#include "KVClient/src/grpc_bytes.h"
+
+#include <utility>
+
+namespace kvstore::client {
+namespace {
+
+using Released = absl::AnyInvocable<void() &&>;
+
+void Release(void* held) {
+  const std::unique_ptr<Released> released(static_cast<Released*>(held));
+  std::move (*released)();
+}
+
+}  // namespace
+
+grpc::ByteBuffer ToByteBuffer(const std::string& message) {
+  const grpc::Slice slice(message);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+grpc::ByteBuffer ToByteBuffer(const wire::Frame& frame, std::span<const std::byte> memory,
+                              absl::AnyInvocable<void() &&> released) {
+  // gRPC takes the memory as mutable and never writes to it.
+  void* const start = const_cast<std::byte*>(memory.data());
+  const grpc::Slice slices[] = {
+      grpc::Slice(frame.head),
+      grpc::Slice(start, memory.size(), &Release, new Released(std::move(released))),
+      grpc::Slice(frame.tail)};
+  return grpc::ByteBuffer(slices, 3);
+}
+
+ReceivedMessage::ReceivedMessage(const grpc::ByteBuffer& message) {
+  ok_ = !message.Valid() || message.Dump(&slices_).ok();
+  pieces_.reserve(slices_.size());
+  for (const grpc::Slice& slice : slices_) {
+    pieces_.emplace_back(reinterpret_cast<const std::byte*>(slice.begin()), slice.size());
+  }
+}
+
+absl::Status ToStatus(const grpc::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+}  // namespace kvstore::client

@@ -1,0 +1,64 @@
+// A server for the client's tests: the generated protobuf service over a map, with faults on order.
+#ifndef KVCLIENT_TEST_FAKE_SERVER_H_
+#define KVCLIENT_TEST_FAKE_SERVER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace kvstore {
+
+// Thread-safe. What it stores outlives Stop.
+class FakeServer {
+ public:
+  explicit FakeServer(int port = 0);  // 0: any free one; starts it
+  ~FakeServer();
+
+  void Stop();   // breaks the calls that run
+  void Start();  // again, on the same port
+  std::string address() const;
+
+  // The next `calls` unary calls, or stream openings, fail with this status code.
+  void FailNext(int calls, int status_code, const std::string& message);
+  // Answers success = false with this error until it is empty.
+  void ReportError(const std::string& error);
+  // Unary calls wait until they are cancelled, or until this is called with false.
+  void Hang(bool hang);
+  // Every stream breaks (UNAVAILABLE) behind this many answers; 0: never.
+  void BreakStreamsAfter(int answers);
+  // Streams give no answer before this many requests have come, and then wait for more in vain.
+  void HoldStreamsFor(int requests);
+  // Leaves server_metrics out.
+  void LeaveMetricsOut();
+  // Claims this many cached blocks, whatever the locations.
+  void ClaimBlocks(int blocks);
+
+  int calls() const;  // unary calls and streams so far
+  int streams() const;
+  int most_outstanding() const;  // requests of a stream without an answer
+
+  struct Stored {
+    uint64_t hash;
+    uint64_t parent_hash;
+    std::string partition;
+    std::string buffer;
+    std::string prefix_digest;
+    std::vector<int64_t> tokens;
+    std::string resource;
+    std::string container;
+  };
+  std::vector<Stored> stored() const;
+
+ private:
+  class Service;
+  struct Running;
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<Running> running_;
+  int port_;
+};
+
+}  // namespace kvstore
+
+#endif  // KVCLIENT_TEST_FAKE_SERVER_H_

@@ -1,0 +1,15 @@
+// The server's log: one line an event on standard error, "time level what key=value …". Code logs
+// through spdlog::info and its like. No line ever holds a secret.
+#ifndef KVSERVICE_OBSERVE_LOG_H_
+#define KVSERVICE_OBSERVE_LOG_H_
+
+#include <string_view>
+
+namespace kvstore {
+
+// Sets the log up; `level` is error, info or verbose. Call once, before any thread starts.
+void SetUpLog(std::string_view level);
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_OBSERVE_LOG_H_

@@ -1,0 +1,55 @@
+// The console metrics: one JSON line a call on standard output.
+//
+//   {"time":"2026-01-31T12:00:00.123Z","rpc":"Read","code":"OK","storage_latency_us":0,
+//    "total_latency_us":41,"overhead_us":41,"blocks":1,"found":1,"bytes":1258291,
+//    "completion_id":"chat-7"}
+//
+// blocks: asked for or brought; found: of those, the ones that were there; bytes: of buffers and
+// chunks moved. A StreamingRead is one line, with the sums of its blocks.
+#ifndef KVSERVICE_OBSERVE_RPC_LOG_H_
+#define KVSERVICE_OBSERVE_RPC_LOG_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace spdlog {
+class async_logger;
+namespace details {
+class thread_pool;
+}
+}  // namespace spdlog
+
+namespace kvstore {
+
+struct RpcRecord {
+  std::string_view rpc;
+  std::string_view code;  // gRPC's name for the status
+  int64_t storage_us = 0;
+  int64_t total_us = 0;
+  int64_t blocks = 0;
+  int64_t found = 0;
+  int64_t bytes = 0;
+  std::string completion_id;
+};
+
+// Thread-safe. Writing never waits for the console: a thread of its own does, and where that falls
+// more than kQueueLines behind, the oldest lines are dropped, counted, and the count is logged.
+class RpcLog {
+ public:
+  static constexpr size_t kQueueLines = 8192;
+
+  explicit RpcLog(bool enabled);
+  ~RpcLog();  // writes what is queued
+
+  void Write(const RpcRecord& record);
+
+ private:
+  std::shared_ptr<spdlog::details::thread_pool> thread_;
+  std::shared_ptr<spdlog::async_logger> logger_;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_OBSERVE_RPC_LOG_H_

@@ -1,0 +1,34 @@
+// The server's command line and configuration file.
+#ifndef KVSERVICE_OPTIONS_H_
+#define KVSERVICE_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+namespace kvstore {
+
+struct ServerOptions {
+  std::string host = "0.0.0.0";
+  int port = 50051;
+  int threads = 0;  // 0: by the number of processors
+  std::string log_level = "info";
+  std::string transport = "libcurl";
+  bool metrics = true;
+  bool sdk_logging = false;
+  bool multi_nic = true;
+  std::string data_dir = "kvstore-data";
+  uint64_t capacity_bytes = 0;  // 0: 80 % of what the file system could give the store
+  uint64_t memory_bytes = 0;    // 0: a quarter of the machine's memory
+  std::string durability = "batch";
+};
+
+// What the program should do: run with these options, or print nothing more and exit with a code.
+using ParsedCommandLine = std::variant<ServerOptions, int>;
+
+// Parses, and prints help, version or what is wrong.
+ParsedCommandLine ParseCommandLine(int argc, char** argv);
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_OPTIONS_H_

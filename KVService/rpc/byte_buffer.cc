@@ -1,0 +1,37 @@
+#include "KVService/rpc/byte_buffer.h"
+
+#include "KVCommon/status_macros.h"
+
+namespace kvstore {
+
+ReceivedMessage::ReceivedMessage(const grpc::ByteBuffer& buffer) {
+  // Fails only for compressed messages that do not decompress, which gRPC refuses before us.
+  KV_CHECK(buffer.Dump(&slices_).ok());
+  pieces_.reserve(slices_.size());
+  for (const grpc::Slice& slice : slices_) {
+    pieces_.push_back({reinterpret_cast<const std::byte*>(slice.begin()), slice.size()});
+  }
+}
+
+Slice ReceivedMessage::CopyOf(wire::Extent extent) const {
+  Buffer buffer = Buffer::Allocate(extent.size);
+  wire::CopyOut(pieces_, extent, buffer.data());
+  return std::move(buffer).Freeze();
+}
+
+grpc::ByteBuffer ToByteBuffer(const std::string& message) {
+  const grpc::Slice slice(message);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+grpc::ByteBuffer ToByteBuffer(const wire::Frame& frame, const Slice& body) {
+  auto* held = new Slice(body);
+  const grpc::Slice parts[] = {grpc::Slice(frame.head),
+                               grpc::Slice(
+                                   const_cast<std::byte*>(body.data()), body.size(),
+                                   [](void* held) { delete static_cast<Slice*>(held); }, held),
+                               grpc::Slice(frame.tail)};
+  return grpc::ByteBuffer(parts, 3);
+}
+
+}  // namespace kvstore

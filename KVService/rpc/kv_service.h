@@ -1,0 +1,40 @@
+// KVStoreService over ChunkStore: gRPC's callback API on raw bytes. This layer checks requests,
+// frames answers and measures; it knows chunks, and of storage only what ChunkStore says.
+#ifndef KVSERVICE_RPC_KV_SERVICE_H_
+#define KVSERVICE_RPC_KV_SERVICE_H_
+
+#include "KVService/observe/rpc_log.h"
+#include "KVService/store/chunk_store.h"
+#include "kvstore.grpc.pb.h"
+
+namespace kvstore {
+
+using RawKVStoreService = KVStoreService::WithRawCallbackMethod_Lookup<
+    KVStoreService::WithRawCallbackMethod_Read<KVStoreService::WithRawCallbackMethod_StreamingRead<
+        KVStoreService::WithRawCallbackMethod_Write<KVStoreService::Service>>>>;
+
+// Both arguments must outlive the service.
+class KVService final : public RawKVStoreService {
+ public:
+  KVService(ChunkStore* store, RpcLog* log) : store_(*store), log_(*log) {}
+
+  grpc::ServerUnaryReactor* Lookup(grpc::CallbackServerContext* context,
+                                   const grpc::ByteBuffer* request,
+                                   grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* Read(grpc::CallbackServerContext* context,
+                                 const grpc::ByteBuffer* request,
+                                 grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* Write(grpc::CallbackServerContext* context,
+                                  const grpc::ByteBuffer* request,
+                                  grpc::ByteBuffer* response) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StreamingRead(
+      grpc::CallbackServerContext* context) override;
+
+ private:
+  ChunkStore& store_;
+  RpcLog& log_;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_RPC_KV_SERVICE_H_

@@ -1,0 +1,148 @@
+#include "KVService/rpc/read_stream.h"
+
+#include <utility>
+
+#include "KVCommon/limits.h"
+#include "KVCommon/status_macros.h"
+#include "KVService/rpc/byte_buffer.h"
+
+namespace kvstore {
+
+absl::StatusOr<LocatedRead> ParseRead(const grpc::ByteBuffer& request) {
+  const ReceivedMessage message(request);
+  KV_ASSIGN_OR_RETURN(wire::ReadRequest read, wire::ParseReadRequest(message.pieces()));
+  LocatedRead located;
+  KV_ASSIGN_OR_RETURN(located.container, ContainerOf(read.resource_name, read.container_name));
+  KV_RETURN_IF_ERROR(CheckLocation(read.location));
+  located.location = std::move(read.location);
+  located.completion_id = std::move(read.completion_id);
+  return located;
+}
+
+grpc::ByteBuffer AnswerRead(const absl::StatusOr<ChunkStore::ReadResult>& result,
+                            const Stopwatch& watch, RpcRecord* record) {
+  wire::ReadResponse response;
+  if (!result.ok()) {
+    response.success = absl::IsNotFound(result.status());
+    if (!response.success) response.error = std::string(result.status().message());
+    response.metrics = watch.Metrics(0);
+    return ToByteBuffer(wire::FrameReadResponse(response, 0).head);
+  }
+  response.success = true;
+  response.found = true;
+  response.has_chunk = true;
+  response.metrics = watch.Metrics(result->storage_us);
+  record->found += 1;
+  record->bytes += static_cast<int64_t>(result->chunk.size());
+  record->storage_us += result->storage_us;
+  return ToByteBuffer(wire::FrameReadResponse(response, result->chunk.size()), result->chunk);
+}
+
+ReadStream::ReadStream(ChunkStore* store, RpcLog* log, absl::Time deadline)
+    : store_(*store), log_(*log), deadline_(deadline) {
+  Actions actions;
+  {
+    absl::MutexLock lock(&mutex_);
+    record_.rpc = "StreamingRead";
+    actions = Next();
+  }
+  Perform(actions);
+}
+
+void ReadStream::OnReadDone(bool ok) {
+  absl::StatusOr<LocatedRead> read = absl::CancelledError();
+  if (ok) read = ParseRead(request_);
+  uint64_t sequence = 0;
+  Actions actions;
+  {
+    absl::MutexLock lock(&mutex_);
+    reading_ = false;
+    if (!read.ok()) {
+      no_more_requests_ = true;
+      if (ok) status_ = read.status();
+    } else {
+      sequence = first_ + slots_.size();
+      slots_.emplace_back();
+      ++record_.blocks;
+      if (record_.completion_id.empty()) record_.completion_id = read->completion_id;
+    }
+    actions = Next();
+  }
+  Perform(actions);
+  if (!read.ok()) return;
+  // The slot is not ready, which keeps the stream until the store has called back.
+  store_.Read(read->container, read->location, deadline_,
+              [this, sequence](absl::StatusOr<ChunkStore::ReadResult> result) {
+                Actions actions;
+                {
+                  absl::MutexLock lock(&mutex_);
+                  Slot& slot = slots_[sequence - first_];
+                  slot.response = AnswerRead(result, slot.watch, &record_);
+                  slot.ready = true;
+                  actions = Next();
+                }
+                Perform(actions);
+              });
+}
+
+void ReadStream::OnWriteDone(bool ok) {
+  Actions actions;
+  {
+    absl::MutexLock lock(&mutex_);
+    writing_ = false;
+    if (!ok) broken_ = true;
+    actions = Next();
+  }
+  Perform(actions);
+}
+
+void ReadStream::OnCancel() {
+  Actions actions;
+  {
+    absl::MutexLock lock(&mutex_);
+    broken_ = true;
+    actions = Next();
+  }
+  Perform(actions);
+}
+
+ReadStream::Actions ReadStream::Next() {
+  Actions actions;
+  if (finished_) return actions;
+  while (broken_ && !slots_.empty() && slots_.front().ready) {
+    slots_.pop_front();
+    ++first_;
+  }
+  if (!broken_ && !writing_ && !slots_.empty() && slots_.front().ready) {
+    response_ = std::move(slots_.front().response);
+    slots_.pop_front();
+    ++first_;
+    actions.write = writing_ = true;
+  }
+  if (!broken_ && !reading_ && !no_more_requests_ && slots_.size() < kStreamWindow) {
+    actions.read = reading_ = true;
+  }
+  if ((no_more_requests_ || broken_) && slots_.empty() && !writing_ && !reading_) {
+    actions.finish = finished_ = true;
+    actions.status = broken_ ? absl::CancelledError("the client went away") : status_;
+  }
+  return actions;
+}
+
+void ReadStream::Perform(const Actions& actions) {
+  if (actions.write) StartWrite(&response_);
+  if (actions.read) StartRead(&request_);
+  if (actions.finish) Finish(ToGrpc(actions.status));
+}
+
+void ReadStream::OnDone() {
+  {
+    absl::MutexLock lock(&mutex_);
+    record_.code = broken_ ? "CANCELLED" : CodeName(status_.code());
+    record_.total_us = watch_.elapsed_us();
+    log_.Write(record_);
+  }
+  delete this;
+}
+
+}  // namespace kvstore

@@ -1,0 +1,69 @@
+#include "KVService/rpc/requests.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include "KVCommon/limits.h"
+#include "KVCommon/status_macros.h"
+#include "KVService/accounts/account_name.h"
+#include "absl/time/clock.h"
+
+namespace kvstore {
+namespace {
+
+// Where a caller sets no deadline.
+constexpr absl::Duration kLongestCall = absl::Minutes(5);
+
+}  // namespace
+
+absl::StatusOr<Container> ContainerOf(const std::string& resource_name,
+                                      const std::string& container_name) {
+  KV_ASSIGN_OR_RETURN(std::string account, AccountNameOf(resource_name));
+  if (container_name.empty()) return absl::InvalidArgumentError("container_name is missing");
+  if (container_name.size() > kMaxNameBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("container_name is longer than {} bytes", kMaxNameBytes));
+  }
+  if (account.find('\0') != std::string::npos || container_name.find('\0') != std::string::npos) {
+    return absl::InvalidArgumentError("resource_name or container_name contains a NUL byte");
+  }
+  return Container{std::move(account), container_name};
+}
+
+absl::Status CheckLocation(const std::string& location) {
+  if (!location.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError("location is missing: pass one that Lookup returned");
+}
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  // absl's codes are gRPC's, number by number.
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+}
+
+std::string_view CodeName(absl::StatusCode code) {
+  static constexpr std::string_view kNames[] = {"OK",
+                                                "CANCELLED",
+                                                "UNKNOWN",
+                                                "INVALID_ARGUMENT",
+                                                "DEADLINE_EXCEEDED",
+                                                "NOT_FOUND",
+                                                "ALREADY_EXISTS",
+                                                "PERMISSION_DENIED",
+                                                "RESOURCE_EXHAUSTED",
+                                                "FAILED_PRECONDITION",
+                                                "ABORTED",
+                                                "OUT_OF_RANGE",
+                                                "UNIMPLEMENTED",
+                                                "INTERNAL",
+                                                "UNAVAILABLE",
+                                                "DATA_LOSS",
+                                                "UNAUTHENTICATED"};
+  const auto index = static_cast<size_t>(code);
+  return index < std::size(kNames) ? kNames[index] : "UNKNOWN";
+}
+
+absl::Time DeadlineOf(std::chrono::system_clock::time_point deadline) {
+  return std::min(absl::FromChrono(deadline), absl::Now() + kLongestCall);
+}
+
+}  // namespace kvstore

@@ -1,0 +1,73 @@
+#include "KVService/rpc/server.h"
+
+#include <grpc/grpc.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <spdlog/fmt/fmt.h>
+
+#include "KVCommon/limits.h"
+#include "KVService/rpc/kv_service.h"
+
+namespace kvstore {
+namespace {
+
+constexpr int kConcurrentStreams = 200;
+constexpr int kKeepaliveMs = 10'000;
+
+// TCP_NODELAY is gRPC's default on every platform.
+void Configure(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kConcurrentStreams);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kWriteBufferBytes);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Clients ping as often as we do; gRPC would take that for abuse.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Two servers on one port would share its calls, and hide a mistake.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+}
+
+}  // namespace
+
+struct RpcServer::Parts {
+  Parts(ChunkStore* store, RpcLog* log) : service(store, log) {}
+
+  KVService service;
+  std::unique_ptr<grpc::Server> server;
+};
+
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const std::string& host, int port,
+                                                            ChunkStore* store, RpcLog* log) {
+  auto parts = std::make_unique<Parts>(store, log);
+  grpc::ServerBuilder builder;
+  Configure(builder);
+  const bool bare_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
+  const std::string address = fmt::format("{}:{}", bare_ipv6 ? "[" + host + "]" : host, port);
+  int bound = 0;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &bound);
+  builder.RegisterService(&parts->service);
+  parts->server = builder.BuildAndStart();
+  if (!parts->server || bound == 0) {
+    return absl::UnavailableError(fmt::format(
+        "cannot listen on {}: is the port taken, or the address not this machine's?", address));
+  }
+  return std::unique_ptr<RpcServer>(new RpcServer(std::move(parts), bound));
+}
+
+RpcServer::RpcServer(std::unique_ptr<Parts> parts, int port)
+    : parts_(std::move(parts)), port_(port) {}
+
+RpcServer::~RpcServer() { Shutdown(std::chrono::milliseconds(0)); }
+
+void RpcServer::Shutdown(std::chrono::milliseconds grace) {
+  parts_->server->Shutdown(std::chrono::system_clock::now() + grace);
+  parts_->server->Wait();
+}
+
+}  // namespace kvstore

@@ -1,0 +1,80 @@
+#include "KVService/storage/local/committer.h"
+
+#include <map>
+#include <utility>
+
+#include "KVCommon/status_macros.h"
+
+namespace kvstore::local {
+namespace {
+
+thread_local const Committer* current_committer = nullptr;
+
+}  // namespace
+
+void CommitTogether(std::span<Commit> commits, Metadata* metadata, bool sync) {
+  std::map<Segment*, absl::Status> synced;
+  std::vector<MetadataChange> changes;
+  changes.reserve(commits.size());
+  for (const Commit& commit : commits) {
+    if (sync && commit.segment != nullptr) {
+      const auto [it, fresh] = synced.try_emplace(commit.segment);
+      if (fresh) it->second = commit.segment->Sync();
+      if (!it->second.ok()) continue;
+    }
+    changes.push_back({commit.key, commit.location});
+  }
+  absl::Status applied;
+  if (!changes.empty()) applied = metadata->Apply(changes, sync);
+
+  for (Commit& commit : commits) {
+    CommitResult result;
+    const auto it = synced.find(commit.segment);
+    if (it != synced.end() && !it->second.ok()) {
+      result = {CommitOutcome::kPayloadLost, it->second};
+    } else if (!applied.ok()) {
+      result = {CommitOutcome::kUncertain, applied};
+    }
+    // Moved out first: `done` may free what holds the commit's key.
+    auto done = std::move(commit.done);
+    std::move(done)(std::move(result));
+  }
+}
+
+Committer::Committer(Metadata* metadata) : metadata_(metadata), thread_([this] { Run(); }) {}
+
+Committer::~Committer() { Stop(); }
+
+bool Committer::OnCommitterThread() const { return current_committer == this; }
+
+void Committer::Stop() {
+  KV_CHECK(!OnCommitterThread());
+  {
+    absl::MutexLock lock(&mutex_);
+    stopped_ = true;
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Committer::Add(Commit commit) {
+  absl::MutexLock lock(&mutex_);
+  waiting_.push_back(std::move(commit));
+}
+
+bool Committer::HasWorkOrStopped() const { return stopped_ || !waiting_.empty(); }
+
+void Committer::Run() {
+  current_committer = this;
+  for (;;) {
+    std::vector<Commit> group;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(this, &Committer::HasWorkOrStopped));
+      if (waiting_.empty()) return;
+      group.swap(waiting_);
+    }
+    CommitTogether(group, metadata_, /*sync=*/true);
+  }
+}
+
+}  // namespace kvstore::local

@@ -1,0 +1,155 @@
+// The embedded store: a directory of segment files for the payloads and RocksDB for what is where.
+//
+//   LOCK                  held while the store is open: one process at a time
+//   FORMAT                "kvstore-local 1"
+//   segments/000001.seg   append-only records (record.h), preallocated
+//   index/                RocksDB: account/container/name -> segment, offset, size, CRC, attributes
+//
+// A Put writes its payload, makes it durable as promised, then its metadata, then says OK; so a
+// crash leaves at worst bytes that nothing names, and Open cuts those off. A Delete removes the
+// metadata, then punches the record's hole; the last record of a full segment takes the file with
+// it. Nothing is ever moved: no compaction, no write amplification.
+#ifndef KVSERVICE_STORAGE_LOCAL_LOCAL_BLOB_STORE_H_
+#define KVSERVICE_STORAGE_LOCAL_LOCAL_BLOB_STORE_H_
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "KVService/platform/file.h"
+#include "KVService/platform/thread_pool.h"
+#include "KVService/storage/blob_store.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+
+namespace kvstore {
+
+namespace local {
+class Committer;
+class Metadata;
+class SegmentSet;
+struct CommitResult;
+struct RecordLocation;
+}  // namespace local
+
+// What a Put's OK promises. Every setting survives the end of the process, however sudden.
+enum class Durability {
+  kNone,   // nothing about a crash of the machine: what was lost is a miss
+  kBatch,  // survives it; puts that wait at the same time share their syncs
+  kEach,   // survives it; every put syncs for itself
+};
+
+struct LocalOptions {
+  std::string directory;        // made if it is not there; its parents too
+  uint64_t capacity_bytes = 0;  // of footprints; 0: unbounded. The disk needs one segment more
+  Durability durability = Durability::kBatch;
+  size_t read_threads = 4;
+  size_t write_threads = 2;
+  size_t max_pending = 4096;                      // puts, gets and deletes that are not finished
+  uint64_t max_pending_put_bytes = 256ull << 20;  // of data; a single put may be larger
+  uint64_t segment_bytes = 0;  // 0: a 16th of the capacity, between 8 and 256 MiB
+  // Reads bypass the page cache: four times as fast where the data is cold, a quarter where it is
+  // hot (docs/BENCHMARKS.md).
+  bool direct_reads = false;
+  FileSystem* files = nullptr;  // nullptr: RealFileSystem(). Outlives the store
+};
+
+// What Open found and put right.
+struct RecoveryReport {
+  uint64_t records = 0;
+  uint64_t bytes = 0;             // their footprints
+  uint64_t tail_bytes_cut = 0;    // preallocated or unindexed, behind the last records
+  uint64_t dangling_dropped = 0;  // metadata whose payload was missing or too short
+  int64_t milliseconds = 0;
+};
+
+// Thread-safe. Puts, gets and deletes never block the caller; `done` runs on a thread of the store,
+// or before the call returns when it is refused. Puts and Deletes of one name run one after the
+// other, in the order they came. A Put's crc32c is stored as given, so that it proves the data from
+// where it was computed to where it is read.
+class LocalBlobStore : public BlobStore {
+ public:
+  // Blocks. FAILED_PRECONDITION: another opener has the directory, or its format is unknown;
+  // INVALID_ARGUMENT: the options.
+  static absl::StatusOr<std::unique_ptr<LocalBlobStore>> Open(LocalOptions options);
+
+  // As Close. REQUIRES: not from a `done` of this store.
+  ~LocalBlobStore() override;
+
+  void Put(BlobId id, Blob blob, absl::Time deadline,
+           absl::AnyInvocable<void(absl::Status) &&> done) override;
+  void Get(BlobId id, absl::Time deadline,
+           absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
+  void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override;
+
+  // `visit` must not call Close. Blocks on the disk.
+  absl::Status List(const std::function<void(BlobInfo)>& visit) override;
+
+  BlobStoreUsage Usage() const override;
+  uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override;
+
+  // Work that comes later is UNAVAILABLE. FAILED_PRECONDITION from a `done` of this store, which
+  // it would wait for.
+  absl::Status Close() override;
+
+  const RecoveryReport& recovery() const { return recovery_; }
+
+ private:
+  struct Op;
+
+  explicit LocalBlobStore(LocalOptions options);
+  absl::Status Start();
+
+  // Counts one more operation, or says why not.
+  absl::Status Admit(uint64_t put_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Enqueue(std::unique_ptr<Op> op) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Submit(std::unique_ptr<Op> op) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Run(std::unique_ptr<Op> op);
+  void RunPut(std::unique_ptr<Op> op);
+  void RunDelete(std::unique_ptr<Op> op);
+  absl::Status WritePayload(Op& op) ABSL_LOCKS_EXCLUDED(mutex_);
+  void CommitOp(std::unique_ptr<Op> op);
+  void PutCommitted(std::unique_ptr<Op> op, local::CommitResult result) ABSL_LOCKS_EXCLUDED(mutex_);
+  void DeleteCommitted(std::unique_ptr<Op> op, local::CommitResult result)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Finish(std::unique_ptr<Op> op, absl::Status status) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  absl::StatusOr<Blob> Read(const std::string& key);
+  absl::StatusOr<Blob> ReadAt(const std::string& key, const local::RecordLocation& location);
+  bool OnOwnThread() const;
+  bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return pending_ == 0; }
+
+  const LocalOptions options_;
+  RecoveryReport recovery_;
+
+  std::unique_ptr<DirectoryLock> directory_lock_;
+  std::unique_ptr<local::Metadata> metadata_;
+  std::unique_ptr<local::SegmentSet> segments_;
+
+  absl::Mutex close_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+  bool close_done_ ABSL_GUARDED_BY(close_mutex_) = false;
+  absl::Status close_status_ ABSL_GUARDED_BY(close_mutex_);
+
+  mutable absl::Mutex mutex_;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  size_t pending_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t pending_put_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  BlobStoreUsage usage_ ABSL_GUARDED_BY(mutex_);
+  uint64_t reserved_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of puts that are not committed yet
+  // The names that a Put or Delete is running for, and those that wait for it.
+  absl::flat_hash_map<std::string, std::deque<std::unique_ptr<Op>>> busy_ ABSL_GUARDED_BY(mutex_);
+
+  // Apart, so that a read never waits behind writes. Both, and the committer, use all of the above.
+  std::unique_ptr<local::Committer> committer_;
+  std::unique_ptr<ThreadPool> readers_;
+  std::unique_ptr<ThreadPool> writers_;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_STORAGE_LOCAL_LOCAL_BLOB_STORE_H_

@@ -1,0 +1,556 @@
+#include "KVService/store/chunk_store.h"
+
+#include <openssl/rand.h>
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "KVCommon/status_macros.h"
+#include "KVService/store/prefix_walk.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+
+namespace kvstore {
+namespace {
+
+// Of a fetch that several callers may share, so none of theirs.
+constexpr absl::Duration kFetchTimeout = absl::Seconds(30);
+constexpr absl::Duration kOpenTimeout = absl::Seconds(30);
+
+// ---- the attributes that a block's blob carries, so that a restart knows what its name cannot
+// tell
+//   parent hash, 8 | creation time in microseconds, 8 | 1 where matched by its parent, else 0
+
+struct Attributes {
+  uint64_t parent_hash = 0;
+  int64_t created_us = 0;
+  bool by_parent = false;
+};
+
+std::string EncodeAttributes(const Attributes& attributes) {
+  std::string bytes(17, '\0');
+  std::memcpy(bytes.data(), &attributes.parent_hash, 8);
+  std::memcpy(bytes.data() + 8, &attributes.created_us, 8);
+  bytes[16] = attributes.by_parent ? 1 : 0;
+  return bytes;
+}
+
+std::optional<Attributes> DecodeAttributes(std::string_view bytes) {
+  if (bytes.size() != 17 || static_cast<unsigned char>(bytes[16]) > 1) return std::nullopt;
+  Attributes attributes;
+  std::memcpy(&attributes.parent_hash, bytes.data(), 8);
+  std::memcpy(&attributes.created_us, bytes.data() + 8, 8);
+  attributes.by_parent = bytes[16] == 1;
+  return attributes;
+}
+
+// ---- opening
+
+absl::StatusOr<Blob> GetNow(BlobStore& storage, const BlobId& id) {
+  absl::StatusOr<Blob> result;
+  absl::Notification done;
+  storage.Get(id, absl::Now() + kOpenTimeout, [&](absl::StatusOr<Blob> blob) {
+    result = std::move(blob);
+    done.Notify();
+  });
+  done.WaitForNotification();
+  return result;
+}
+
+absl::Status PutNow(BlobStore& storage, const BlobId& id, Blob blob) {
+  absl::Status result;
+  absl::Notification done;
+  storage.Put(id, std::move(blob), absl::Now() + kOpenTimeout, [&](absl::Status status) {
+    result = std::move(status);
+    done.Notify();
+  });
+  done.WaitForNotification();
+  return result;
+}
+
+// The key lives in the storage, so that locations outlive the server, and all servers of a storage
+// take each other's. Whoever puts it first decides.
+absl::StatusOr<LocationCodec::Key> LoadLocationKey(BlobStore& storage) {
+  const BlobId id{"-", "-", "location-key"};
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    absl::StatusOr<Blob> blob = GetNow(storage, id);
+    if (blob.ok()) {
+      LocationCodec::Key key;
+      if (blob->data.size() != key.size()) {
+        return absl::DataLossError("the stored location key has the wrong size");
+      }
+      std::memcpy(key.data(), blob->data.data(), key.size());
+      return key;
+    }
+    if (!absl::IsNotFound(blob.status())) return blob.status();
+    LocationCodec::Key fresh;
+    if (RAND_bytes(fresh.data(), fresh.size()) != 1) {
+      return absl::InternalError("no random bytes for the location key");
+    }
+    const Slice data = Slice::CopyOf(std::as_bytes(std::span(fresh)));
+    const absl::Status put = PutNow(storage, id, {data, Crc32c(data.bytes()), ""});
+    if (!put.ok() && !absl::IsAlreadyExists(put)) return put;
+  }
+  return absl::UnavailableError("the location key can be neither read nor made");
+}
+
+// ---- writing
+
+BlockVersion VersionOf(const wire::Chunk& chunk) {
+  const BlockTokens tokens = std::span(chunk.tokens).first<kBlockTokens>();
+  BlockVersion version;
+  if (chunk.prefix_digest) {
+    version.digest = *chunk.prefix_digest;
+  } else if (chunk.parent_hash == 0) {
+    version.digest = PrefixDigest(std::nullopt, tokens);  // a first block is its whole prefix
+  } else {
+    version.digest = ParentDigest(chunk.parent_hash, tokens);
+  }
+  version.tokens_crc = TokensCrc(tokens);
+  version.hash = chunk.hash;
+  return version;
+}
+
+int64_t MicrosecondsSince(absl::Time start) {
+  return absl::ToInt64Microseconds(absl::Now() - start);
+}
+
+absl::Status ClosedError() { return absl::UnavailableError("the server is shutting down"); }
+
+}  // namespace
+
+absl::Status ChunkStore::Validate(const wire::Chunk& chunk) {
+  if (chunk.tokens.size() != kBlockTokens) {
+    return absl::InvalidArgumentError(fmt::format("chunk.tokens must be exactly {} tokens, got {}",
+                                                  kBlockTokens, chunk.tokens.size()));
+  }
+  if (chunk.buffer.size == 0) {
+    return absl::InvalidArgumentError("chunk.buffer is empty: there is nothing to store");
+  }
+  if (chunk.buffer.size > kMaxBufferBytes) {
+    return absl::InvalidArgumentError(fmt::format(
+        "chunk.buffer has {} bytes, more than the {} allowed", chunk.buffer.size, kMaxBufferBytes));
+  }
+  if (chunk.partition_key.size() > kMaxNameBytes || chunk.completion_id.size() > kMaxNameBytes) {
+    return absl::InvalidArgumentError(fmt::format(
+        "chunk.partition_key or chunk.completion_id is longer than {} bytes", kMaxNameBytes));
+  }
+  return absl::OkStatus();
+}
+
+struct ChunkStore::WriteWaiter {
+  Blob blob;
+  uint64_t parent_hash = 0;
+  bool by_parent = false;
+  absl::Time deadline;
+  WriteDone done;
+};
+
+// One version that is being written, by the first of `waiters`; the others wait for its outcome.
+struct ChunkStore::Writing {
+  BlockId id;
+  Container container;
+  PartitionDigest partition{};
+  uint64_t footprint = 0;
+  absl::Time start;
+  std::deque<WriteWaiter> waiters;  // guarded by the store's mutex but for the first
+
+  BlobId blob_id() const {
+    return {container.account, container.name, BlobNameOf(partition, id.version)};
+  }
+};
+
+struct ChunkStore::Deleting {
+  std::vector<PrefixIndex::Removed> blocks;
+  size_t next = 0;
+};
+
+struct ChunkStore::Fetching {
+  BlobId blob_id;
+  std::optional<uint64_t> generation;
+  absl::Time start;
+  std::vector<ReadDone> waiters;
+};
+
+absl::StatusOr<std::unique_ptr<ChunkStore>> ChunkStore::Open(ChunkStoreOptions options,
+                                                             std::unique_ptr<BlobStore> storage) {
+  KV_ASSIGN_OR_RETURN(const LocationCodec::Key key, LoadLocationKey(*storage));
+  std::vector<BlobInfo> blobs;
+  KV_RETURN_IF_ERROR(storage->List([&](BlobInfo info) { blobs.push_back(std::move(info)); }));
+  std::unique_ptr<ChunkStore> store(new ChunkStore(options, std::move(storage), key));
+  store->LoadIndex(std::move(blobs));
+  return store;
+}
+
+ChunkStore::ChunkStore(ChunkStoreOptions options, std::unique_ptr<BlobStore> storage,
+                       const LocationCodec::Key& key)
+    : options_(options),
+      storage_(std::move(storage)),
+      locations_(key),
+      ram_(options.memory_bytes) {}
+
+ChunkStore::~ChunkStore() { Close().IgnoreError(); }  // who wants to know calls Close
+
+void ChunkStore::LoadIndex(std::vector<BlobInfo> blobs) {
+  struct Loaded {
+    NamedBlock block;
+    Attributes attributes;
+    const BlobInfo* info;
+  };
+  std::vector<Loaded> loaded;
+  loaded.reserve(blobs.size());
+  for (const BlobInfo& info : blobs) {
+    const std::optional<NamedBlock> block = ParseBlobName(info.id.name);
+    const std::optional<Attributes> attributes = DecodeAttributes(info.attributes);
+    if (block && attributes) loaded.push_back({*block, *attributes, &info});
+  }
+  // Oldest first: the order of recency then begins as the order of writing.
+  std::sort(loaded.begin(), loaded.end(), [](const Loaded& a, const Loaded& b) {
+    return a.attributes.created_us < b.attributes.created_us;
+  });
+  for (const Loaded& each : loaded) {
+    const Container container{each.info->id.account, each.info->id.container};
+    index_.Insert(container, each.block.partition,
+                  {SpaceOf(container, each.block.partition), each.block.version},
+                  {each.attributes.parent_hash, each.info->footprint, each.attributes.by_parent});
+  }
+  MakeRoom();
+}
+
+bool ChunkStore::Begin() {
+  absl::MutexLock lock(&mutex_);
+  if (closed_) return false;
+  ++running_;
+  return true;
+}
+
+void ChunkStore::End() {
+  absl::MutexLock lock(&mutex_);
+  --running_;
+}
+
+// ---- Lookup
+
+std::vector<ChunkStore::FoundBlock> ChunkStore::Lookup(
+    const Container& container, std::string_view partition, std::span<const Token> tokens,
+    std::span<const uint64_t> precomputed_hashes) {
+  const PartitionDigest digest = DigestPartition(partition);
+  const Space space = SpaceOf(container, digest);
+  const std::vector<BlockVersion> chain = WalkPrefix(index_, space, tokens, precomputed_hashes);
+  std::vector<FoundBlock> found;
+  std::vector<BlockId> ids;
+  found.reserve(chain.size());
+  ids.reserve(chain.size());
+  for (const BlockVersion& version : chain) {
+    found.push_back({version.hash, locations_.Encode(container, {digest, version})});
+    ids.push_back({space, version});
+  }
+  index_.Touch(ids);
+  ram_.Touch(ids);
+  return found;
+}
+
+// ---- Read
+
+void ChunkStore::Read(const Container& container, std::string_view location, absl::Time deadline,
+                      ReadDone done) {
+  if (!Begin()) return std::move(done)(ClosedError());
+  done = [this, done = std::move(done)](absl::StatusOr<ReadResult> result) mutable {
+    std::move(done)(std::move(result));
+    End();
+  };
+  const std::optional<NamedBlock> block = locations_.Decode(container, location);
+  if (!block) return std::move(done)(absl::Status(absl::StatusCode::kNotFound, ""));
+  const BlockId id{SpaceOf(container, block->partition), block->version};
+  if (Slice chunk = ram_.Get(id); !chunk.empty()) {
+    return std::move(done)(ReadResult{std::move(chunk), 0});
+  }
+  if (absl::Now() >= deadline) {
+    return std::move(done)(
+        absl::DeadlineExceededError("the deadline passed before the read began"));
+  }
+  BlobId blob_id{container.account, container.name, BlobNameOf(block->partition, block->version)};
+  {
+    absl::MutexLock lock(&mutex_);
+    std::shared_ptr<Fetching>& fetching = fetching_[id];
+    if (fetching) {
+      fetching->waiters.push_back(std::move(done));
+      return;
+    }
+    fetching = std::make_shared<Fetching>();
+    fetching->blob_id = blob_id;
+    fetching->generation = index_.GenerationOf(id);
+    fetching->start = absl::Now();
+    fetching->waiters.push_back(std::move(done));
+  }
+  storage_->Get(std::move(blob_id), absl::Now() + kFetchTimeout,
+                [this, id](absl::StatusOr<Blob> blob) { FinishFetch(id, std::move(blob)); });
+}
+
+void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
+  std::shared_ptr<Fetching> fetching;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = fetching_.find(id);
+    fetching = std::move(it->second);
+    fetching_.erase(it);
+  }
+  const std::optional<uint64_t> generation = fetching->generation;
+  absl::StatusOr<ReadResult> result = absl::Status(absl::StatusCode::kNotFound, "");
+  if (blob.ok()) {
+    // Only what the index still means: the block may have been evicted, and written anew,
+    // meanwhile.
+    if (generation && index_.GenerationOf(id) == generation) {
+      ram_.Put(id, blob->data, index_.ParentOf(id));
+    }
+    result = ReadResult{std::move(blob->data), MicrosecondsSince(fetching->start)};
+  } else if (absl::IsDataLoss(blob.status()) || absl::IsNotFound(blob.status())) {
+    // A miss, and none that a next Lookup should find again.
+    if (absl::IsDataLoss(blob.status())) corrupt_chunks_.fetch_add(1, std::memory_order_relaxed);
+    std::vector<PrefixIndex::Removed> removed;
+    if (generation) {
+      absl::MutexLock lock(&mutex_);
+      removed = index_.Remove(id, generation);
+      MarkDeleting(removed);
+    }
+    DeleteAll(std::move(removed));
+  } else {
+    result = blob.status();
+  }
+  for (ReadDone& waiter : fetching->waiters) std::move(waiter)(result);
+}
+
+// ---- Write
+
+void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
+                       absl::Time deadline, WriteDone done) {
+  if (absl::Status valid = Validate(chunk); !valid.ok()) return std::move(done)(std::move(valid));
+  const PartitionDigest partition = DigestPartition(chunk.partition_key);
+  const BlockId id{SpaceOf(container, partition), VersionOf(chunk)};
+  if (index_.Contains(id)) return std::move(done)(WriteResult{});
+  const uint64_t size = encoded.size();
+  const uint64_t pending = pending_write_bytes_.fetch_add(size) + size;
+  if (pending > options_.max_pending_write_bytes || !Begin()) {
+    pending_write_bytes_.fetch_sub(size);
+    if (pending <= options_.max_pending_write_bytes) return std::move(done)(ClosedError());
+    return std::move(done)(absl::ResourceExhaustedError(fmt::format(
+        "{} bytes of writes are under way already; try again shortly", pending - size)));
+  }
+  done = [this, size, done = std::move(done)](absl::StatusOr<WriteResult> result) mutable {
+    pending_write_bytes_.fetch_sub(size);
+    std::move(done)(std::move(result));
+    End();
+  };
+
+  WriteWaiter waiter;
+  waiter.parent_hash = chunk.parent_hash;
+  waiter.by_parent = !chunk.prefix_digest && chunk.parent_hash != 0;
+  waiter.deadline = deadline;
+  waiter.done = std::move(done);
+  waiter.blob.crc32c = Crc32c(encoded.bytes());
+  waiter.blob.attributes =
+      EncodeAttributes({chunk.parent_hash, absl::ToUnixMicros(absl::Now()), waiter.by_parent});
+  waiter.blob.data = std::move(encoded);
+
+  std::shared_ptr<Writing> writing;
+  {
+    absl::MutexLock lock(&mutex_);
+    std::shared_ptr<Writing>& slot = writing_[id];
+    if (slot) {
+      slot->waiters.push_back(std::move(waiter));
+      return;
+    }
+    slot = writing = std::make_shared<Writing>();
+    writing->id = id;
+    writing->container = container;
+    writing->partition = partition;
+    writing->start = absl::Now();
+    writing->waiters.push_back(std::move(waiter));
+  }
+  StartPut(std::move(writing));
+}
+
+void ChunkStore::StartPut(std::shared_ptr<Writing> writing) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (const auto it = deleting_.find(writing->id); it != deleting_.end()) {
+      it->second = std::move(writing);
+      return;
+    }
+    writing->footprint = storage_->FootprintOf(writing->blob_id(), writing->waiters.front().blob);
+    waiting_bytes_ += writing->footprint;
+    waiting_for_room_.push_back(std::move(writing));
+  }
+  MakeRoom();
+}
+
+void ChunkStore::MakeRoom() {
+  std::vector<std::shared_ptr<Writing>> fit, hopeless;
+  std::vector<PrefixIndex::Removed> evicted;
+  {
+    absl::MutexLock lock(&mutex_);
+    const BlobStoreUsage usage = storage_->Usage();
+    const uint64_t capacity = usage.capacity_bytes == 0 ? UINT64_MAX : usage.capacity_bytes;
+    while (!waiting_for_room_.empty()) {
+      const uint64_t footprint = waiting_for_room_.front()->footprint;
+      if (usage.used_bytes + reserved_bytes_ + footprint > capacity) break;
+      reserved_bytes_ += footprint;
+      waiting_bytes_ -= footprint;
+      fit.push_back(std::move(waiting_for_room_.front()));
+      waiting_for_room_.pop_front();
+    }
+    const uint64_t wanted = usage.used_bytes + reserved_bytes_ + waiting_bytes_;
+    if (wanted > capacity && wanted - capacity > releasing_bytes_) {
+      evicted = index_.RemoveColdest(wanted - capacity - releasing_bytes_);
+      MarkDeleting(evicted);
+      evicted_chunks_.fetch_add(evicted.size(), std::memory_order_relaxed);
+    }
+    // Nothing to evict and nothing on its way that could make room later.
+    if (evicted.empty() && releasing_bytes_ == 0 && reserved_bytes_ == 0) {
+      for (; !waiting_for_room_.empty(); waiting_for_room_.pop_front()) {
+        waiting_bytes_ -= waiting_for_room_.front()->footprint;
+        waiting_for_room_.front()->footprint = 0;
+        hopeless.push_back(std::move(waiting_for_room_.front()));
+      }
+    }
+  }
+  DeleteAll(std::move(evicted));
+  for (std::shared_ptr<Writing>& writing : fit) Put(std::move(writing));
+  for (std::shared_ptr<Writing>& writing : hopeless) {
+    FinishPut(std::move(writing), absl::ResourceExhaustedError(
+                                      "the storage is full and nothing is left to evict; raise "
+                                      "--capacity or store smaller blocks"));
+  }
+}
+
+void ChunkStore::Put(std::shared_ptr<Writing> writing) {
+  // Only the first waiter's own put, which this is, takes the first waiter away; a deque does not
+  // move it when others are added.
+  const WriteWaiter* first;
+  {
+    absl::MutexLock lock(&mutex_);
+    first = &writing->waiters.front();
+  }
+  Blob blob = first->blob;
+  const absl::Time deadline = first->deadline;
+  BlobId blob_id = writing->blob_id();
+  storage_->Put(std::move(blob_id), std::move(blob), deadline,
+                [this, writing = std::move(writing)](absl::Status status) mutable {
+                  FinishPut(std::move(writing), std::move(status));
+                });
+}
+
+void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status) {
+  const bool stored = status.ok();
+  const bool there = stored || absl::IsAlreadyExists(status);
+  std::deque<WriteWaiter> finished;
+  {
+    absl::MutexLock lock(&mutex_);
+    finished.push_back(std::move(writing->waiters.front()));
+    writing->waiters.pop_front();
+  }
+  if (there) {
+    const WriteWaiter& first = finished.front();
+    index_.Insert(writing->container, writing->partition, writing->id,
+                  {first.parent_hash, writing->footprint, first.by_parent});
+    // Where it was there already, what is stored is another writer's.
+    if (stored) ram_.Put(writing->id, first.blob.data, index_.ParentOf(writing->id));
+  }
+  bool again = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    reserved_bytes_ -= writing->footprint;
+    again = !there && !writing->waiters.empty();
+    if (!again) {
+      std::move(writing->waiters.begin(), writing->waiters.end(), std::back_inserter(finished));
+      writing->waiters.clear();
+      writing_.erase(writing->id);
+    }
+  }
+  MakeRoom();  // what was reserved may fit others, or have to
+  const int64_t storage_us = MicrosecondsSince(writing->start);
+  bool first = true;
+  for (WriteWaiter& waiter : finished) {
+    if (there) {
+      std::move(waiter.done)(WriteResult{stored && first, storage_us});
+    } else {
+      std::move(waiter.done)(status);
+    }
+    first = false;
+  }
+  if (again) StartPut(std::move(writing));
+}
+
+// ---- deletion
+
+void ChunkStore::MarkDeleting(const std::vector<PrefixIndex::Removed>& removed) {
+  for (const PrefixIndex::Removed& block : removed) {
+    deleting_.emplace(block.id, nullptr);
+    releasing_bytes_ += block.footprint;
+  }
+}
+
+void ChunkStore::DeleteAll(std::vector<PrefixIndex::Removed> removed) {
+  if (removed.empty()) return;
+  for (const PrefixIndex::Removed& block : removed) ram_.Erase(block.id);
+  {
+    absl::MutexLock lock(&mutex_);
+    ++running_;
+  }
+  auto deleting = std::make_shared<Deleting>();
+  deleting->blocks = std::move(removed);
+  DeleteNext(std::move(deleting));
+}
+
+// One after the other: a crash in between must not leave a block by parent without its parent.
+void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
+  if (deleting->next == deleting->blocks.size()) {
+    MakeRoom();
+    return End();
+  }
+  const PrefixIndex::Removed& block = deleting->blocks[deleting->next++];
+  BlobId id{block.container.account, block.container.name,
+            BlobNameOf(block.partition, block.id.version)};
+  storage_->Delete(std::move(id), [this, deleting = std::move(deleting)](absl::Status) mutable {
+    // NOT_FOUND is what was wanted. Whatever else failed: the index has let the block go, and the
+    // next start finds it again.
+    const PrefixIndex::Removed& block = deleting->blocks[deleting->next - 1];
+    std::shared_ptr<Writing> waiting;
+    {
+      absl::MutexLock lock(&mutex_);
+      releasing_bytes_ -= block.footprint;
+      const auto it = deleting_.find(block.id);
+      waiting = std::move(it->second);
+      deleting_.erase(it);
+    }
+    if (waiting) StartPut(std::move(waiting));
+    DeleteNext(std::move(deleting));
+  });
+}
+
+// ---- the rest
+
+ChunkStoreStats ChunkStore::stats() const {
+  ChunkStoreStats stats;
+  stats.blocks = index_.size();
+  stats.corrupt_chunks = corrupt_chunks_.load(std::memory_order_relaxed);
+  stats.evicted_chunks = evicted_chunks_.load(std::memory_order_relaxed);
+  stats.pending_write_bytes = pending_write_bytes_.load(std::memory_order_relaxed);
+  stats.ram = ram_.usage();
+  stats.storage = storage_->Usage();
+  return stats;
+}
+
+absl::Status ChunkStore::Close() {
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = true;
+    const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; };
+    mutex_.Await(absl::Condition(&idle));
+  }
+  return storage_->Close();
+}
+
+}  // namespace kvstore

@@ -1,0 +1,157 @@
+// ChunkStore: the semantics of KVStore over two tiers, RAM and a BlobStore. Matching, versions,
+// first writer wins, one fetch a block however many ask, eviction, removal of what is corrupt.
+// It knows chunks and storage; it knows nothing of gRPC.
+#ifndef KVSERVICE_STORE_CHUNK_STORE_H_
+#define KVSERVICE_STORE_CHUNK_STORE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "KVCommon/slice.h"
+#include "KVCommon/wire.h"
+#include "KVService/block/location.h"
+#include "KVService/cache/ram_cache.h"
+#include "KVService/index/prefix_index.h"
+#include "KVService/storage/blob_store.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+namespace kvstore {
+
+struct ChunkStoreOptions {
+  uint64_t memory_bytes = uint64_t{1} << 30;  // of the RAM tier; 0 for none
+  // Of chunks whose write has begun and not ended. Beyond it writes get RESOURCE_EXHAUSTED.
+  uint64_t max_pending_write_bytes = uint64_t{512} << 20;
+};
+
+struct ChunkStoreStats {
+  uint64_t blocks = 0;          // known to the index
+  uint64_t corrupt_chunks = 0;  // failed their checksum, answered as misses and removed
+  uint64_t evicted_chunks = 0;  // from storage, for its capacity
+  uint64_t pending_write_bytes = 0;
+  RamCache::Usage ram;
+  BlobStoreUsage storage;
+};
+
+// Thread-safe. Callbacks run exactly once, outside locks, on the caller's thread or on one of the
+// storage's; they must not block.
+class ChunkStore {
+ public:
+  struct FoundBlock {
+    uint64_t hash = 0;
+    std::string location;
+  };
+  struct ReadResult {
+    Slice chunk;  // the serialized PromptChunk
+    int64_t storage_us = 0;
+  };
+  struct WriteResult {
+    bool stored = false;  // false: that version was there already
+    int64_t storage_us = 0;
+  };
+  using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadResult>) &&>;
+  using WriteDone = absl::AnyInvocable<void(absl::StatusOr<WriteResult>) &&>;
+
+  // Loads the index from what `storage` holds, and its location key (made at first use). Evicts
+  // what is beyond the storage's capacity. Blocks.
+  static absl::StatusOr<std::unique_ptr<ChunkStore>> Open(ChunkStoreOptions options,
+                                                          std::unique_ptr<BlobStore> storage);
+  ~ChunkStore();
+
+  // The leading blocks of the prompt that are stored, first block first (store/prefix_walk.h). From
+  // RAM: no I/O.
+  std::vector<FoundBlock> Lookup(const Container& container, std::string_view partition,
+                                 std::span<const Token> tokens,
+                                 std::span<const uint64_t> precomputed_hashes);
+
+  // The chunk at a location of this container; NOT_FOUND, without a message, where there is none:
+  // evicted, corrupt (it is removed), or no location that this store gave out.
+  void Read(const Container& container, std::string_view location, absl::Time deadline,
+            ReadDone done);
+
+  // INVALID_ARGUMENT unless the chunk has exactly 128 tokens, a buffer that is not empty and not
+  // too large, and names of a sane length.
+  static absl::Status Validate(const wire::Chunk& chunk);
+
+  // Stores a chunk under its version, or succeeds at once where that is there. `encoded` is its
+  // canonical serialization; `chunk` says what it holds. OK once it is as durable as the storage
+  // promises. INVALID_ARGUMENT: as Validate.
+  // RESOURCE_EXHAUSTED: too much is being written, or the storage is full.
+  void Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
+             absl::Time deadline, WriteDone done);
+
+  ChunkStoreStats stats() const;
+
+  // Waits for what runs and closes the storage. Calls made after it fail with UNAVAILABLE.
+  absl::Status Close();
+
+ private:
+  struct WriteWaiter;
+  struct Writing;
+  struct Fetching;
+  struct Deleting;
+
+  ChunkStore(ChunkStoreOptions options, std::unique_ptr<BlobStore> storage,
+             const LocationCodec::Key& key);
+
+  void LoadIndex(std::vector<BlobInfo> blobs);
+
+  // Counts a call whose callback is still to come; false once closed.
+  bool Begin();
+  void End();
+
+  // Puts the first waiter's chunk, as soon as no deletion of its version is under way and the
+  // storage has room for it.
+  void StartPut(std::shared_ptr<Writing> writing);
+  // Starts the puts that fit, evicts for those that do not, fails them where nothing is left to.
+  void MakeRoom();
+  void Put(std::shared_ptr<Writing> writing);
+  void FinishPut(std::shared_ptr<Writing> writing, absl::Status status);
+  void FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob);
+  // Deletes from RAM and storage what the index has let go, in its order. Between the two calls the
+  // blocks count as being deleted: a write of one waits, lest its new blob be deleted.
+  void MarkDeleting(const std::vector<PrefixIndex::Removed>& removed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DeleteAll(std::vector<PrefixIndex::Removed> removed);
+  void DeleteNext(std::shared_ptr<Deleting> deleting);
+
+  const ChunkStoreOptions options_;
+  const std::unique_ptr<BlobStore> storage_;
+  const LocationCodec locations_;
+  PrefixIndex index_;
+  RamCache ram_;
+
+  mutable absl::Mutex mutex_;
+  // The versions being written, with those who wait for the outcome.
+  absl::flat_hash_map<BlockId, std::shared_ptr<Writing>> writing_ ABSL_GUARDED_BY(mutex_);
+  // The blocks being fetched from storage: concurrent reads of one block share one fetch.
+  absl::flat_hash_map<BlockId, std::shared_ptr<Fetching>> fetching_ ABSL_GUARDED_BY(mutex_);
+  // The versions being deleted, with the put that waits for that.
+  absl::flat_hash_map<BlockId, std::shared_ptr<Writing>> deleting_ ABSL_GUARDED_BY(mutex_);
+  // The puts that wait for room, and the footprints of those, of the puts and of the deletes that
+  // run: together they say when to evict.
+  std::deque<std::shared_ptr<Writing>> waiting_for_room_ ABSL_GUARDED_BY(mutex_);
+  uint64_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t reserved_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t releasing_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int running_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+
+  std::atomic<uint64_t> pending_write_bytes_ = 0;
+  std::atomic<uint64_t> corrupt_chunks_ = 0;
+  std::atomic<uint64_t> evicted_chunks_ = 0;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_STORE_CHUNK_STORE_H_
