@@ -142,8 +142,6 @@ absl::Status ChunkStore::Validate(const wire::Chunk& chunk) {
 
 struct ChunkStore::WriteWaiter {
   Blob blob;
-  uint64_t parent_hash = 0;
-  bool by_parent = false;
   absl::Time deadline;
   WriteDone done;
 };
@@ -153,9 +151,14 @@ struct ChunkStore::Writing {
   BlockId id;
   Container container;
   PartitionDigest partition{};
+  uint64_t parent_hash = 0;
+  bool by_parent = false;
   uint64_t footprint = 0;
   absl::Time start;
-  std::deque<WriteWaiter> waiters;  // guarded by the store's mutex but for the first
+  // Guarded by the store's mutex, but for the first waiter.
+  std::deque<WriteWaiter> waiters;
+  // A block by parent whose parent was removed meanwhile: it goes too, as if it had been there.
+  bool orphaned = false;
 
   BlobId blob_id() const {
     return {container.account, container.name, BlobNameOf(partition, id.version)};
@@ -329,7 +332,11 @@ void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Sli
   if (absl::Status valid = Validate(chunk); !valid.ok()) return std::move(done)(std::move(valid));
   const PartitionDigest partition = DigestPartition(chunk.partition_key);
   const BlockId id{SpaceOf(container, partition), VersionOf(chunk)};
-  if (index_.Contains(id)) return std::move(done)(WriteResult{});
+  if (index_.Contains(id)) {
+    // Its writer goes on behind it, even where Lookup does not reach it for being ambiguous.
+    index_.Touch(std::span(&id, 1));
+    return std::move(done)(WriteResult{});
+  }
   const uint64_t size = encoded.size();
   const uint64_t pending = pending_write_bytes_.fetch_add(size) + size;
   if (pending > options_.max_pending_write_bytes || !Begin()) {
@@ -344,14 +351,13 @@ void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Sli
     End();
   };
 
+  const bool by_parent = !chunk.prefix_digest && chunk.parent_hash != 0;
   WriteWaiter waiter;
-  waiter.parent_hash = chunk.parent_hash;
-  waiter.by_parent = !chunk.prefix_digest && chunk.parent_hash != 0;
   waiter.deadline = deadline;
   waiter.done = std::move(done);
   waiter.blob.crc32c = Crc32c(encoded.bytes());
   waiter.blob.attributes =
-      EncodeAttributes({chunk.parent_hash, absl::ToUnixMicros(absl::Now()), waiter.by_parent});
+      EncodeAttributes({chunk.parent_hash, absl::ToUnixMicros(absl::Now()), by_parent});
   waiter.blob.data = std::move(encoded);
 
   std::shared_ptr<Writing> writing;
@@ -366,6 +372,9 @@ void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Sli
     writing->id = id;
     writing->container = container;
     writing->partition = partition;
+    writing->parent_hash = chunk.parent_hash;
+    writing->by_parent = by_parent;
+    writes_by_parent_ += by_parent;
     writing->start = absl::Now();
     writing->waiters.push_back(std::move(waiter));
   }
@@ -446,29 +455,32 @@ void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status
   const bool stored = status.ok();
   const bool there = stored || absl::IsAlreadyExists(status);
   std::deque<WriteWaiter> finished;
-  {
-    absl::MutexLock lock(&mutex_);
-    finished.push_back(std::move(writing->waiters.front()));
-    writing->waiters.pop_front();
-  }
-  if (there) {
-    const WriteWaiter& first = finished.front();
-    index_.Insert(writing->container, writing->partition, writing->id,
-                  {first.parent_hash, writing->footprint, first.by_parent});
-    // Where it was there already, what is stored is another writer's.
-    if (stored) ram_.Put(writing->id, first.blob.data, index_.ParentOf(writing->id));
-  }
+  std::vector<PrefixIndex::Removed> orphan;
   bool again = false;
   {
     absl::MutexLock lock(&mutex_);
     reserved_bytes_ -= writing->footprint;
+    finished.push_back(std::move(writing->waiters.front()));
+    writing->waiters.pop_front();
+    if (there) {
+      index_.Insert(writing->container, writing->partition, writing->id,
+                    {writing->parent_hash, writing->footprint, writing->by_parent});
+      if (writing->orphaned) orphan = index_.Remove(writing->id);
+      MarkDeleting(orphan);
+    }
     again = !there && !writing->waiters.empty();
     if (!again) {
       std::move(writing->waiters.begin(), writing->waiters.end(), std::back_inserter(finished));
       writing->waiters.clear();
       writing_.erase(writing->id);
+      writes_by_parent_ -= writing->by_parent;
     }
   }
+  // Where it was there already, what is stored is another writer's.
+  if (stored && orphan.empty()) {
+    ram_.Put(writing->id, finished.front().blob.data, index_.ParentOf(writing->id));
+  }
+  DeleteAll(std::move(orphan));
   MakeRoom();  // what was reserved may fit others, or have to
   const int64_t storage_us = MicrosecondsSince(writing->start);
   bool first = true;
@@ -489,6 +501,11 @@ void ChunkStore::MarkDeleting(const std::vector<PrefixIndex::Removed>& removed) 
   for (const PrefixIndex::Removed& block : removed) {
     deleting_.emplace(block.id, nullptr);
     releasing_bytes_ += block.footprint;
+    if (writes_by_parent_ == 0) continue;
+    for (auto& [id, writing] : writing_) {
+      writing->orphaned |= writing->by_parent && id.space == block.id.space &&
+                           writing->parent_hash == block.id.version.hash;
+    }
   }
 }
 

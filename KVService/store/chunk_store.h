@@ -134,6 +134,7 @@ class ChunkStore {
   mutable absl::Mutex mutex_;
   // The versions being written, with those who wait for the outcome.
   absl::flat_hash_map<BlockId, std::shared_ptr<Writing>> writing_ ABSL_GUARDED_BY(mutex_);
+  int writes_by_parent_ ABSL_GUARDED_BY(mutex_) = 0;  // of those, blocks matched by their parent
   // The blocks being fetched from storage: concurrent reads of one block share one fetch.
   absl::flat_hash_map<BlockId, std::shared_ptr<Fetching>> fetching_ ABSL_GUARDED_BY(mutex_);
   // The versions being deleted, with the put that waits for that.

@@ -1,0 +1,318 @@
+#include "KVService/store/chunk_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "KVService/storage/memory/memory_blob_store.h"
+#include "KVService/store/chunk_store_testing.h"
+
+namespace kvstore {
+namespace {
+
+class ChunkStoreTest : public testing::Test {
+ protected:
+  void Open(uint64_t capacity = 0, ChunkStoreOptions options = {}) {
+    auto storage = std::make_unique<MemoryBlobStore>(capacity);
+    storage_ = storage.get();
+    absl::StatusOr<std::unique_ptr<ChunkStore>> store =
+        ChunkStore::Open(options, std::move(storage));
+    ASSERT_TRUE(store.ok()) << store.status();
+    store_ = std::move(*store);
+  }
+
+  // A write whose outcome comes later.
+  struct Pending {
+    absl::Notification done;
+    absl::StatusOr<ChunkStore::WriteResult> result;
+  };
+  std::shared_ptr<Pending> StartWrite(const TestChunk& chunk) {
+    auto pending = std::make_shared<Pending>();
+    store_->Write(kTestContainer, WireChunk(chunk), Encoded(chunk), Soon(),
+                  [pending](auto outcome) {
+                    pending->result = std::move(outcome);
+                    pending->done.Notify();
+                  });
+    return pending;
+  }
+
+  // The blob of the only block stored that bears this hash.
+  BlobId BlobBearing(uint64_t hash) {
+    BlobId id;
+    const absl::Status listed = storage_->List([&](BlobInfo info) {
+      const std::optional<NamedBlock> block = ParseBlobName(info.id.name);
+      if (block && block->version.hash == hash) id = info.id;
+    });
+    EXPECT_TRUE(listed.ok()) << listed;
+    return id;
+  }
+
+  MemoryBlobStore* storage_ = nullptr;
+  std::unique_ptr<ChunkStore> store_;
+};
+
+ChunkStoreOptions NoMemory() { return {.memory_bytes = 0}; }
+
+TEST_F(ChunkStoreTest, WritesLooksUpAndReads) {
+  Open();
+  const TestChunk first{.hash = 1, .tokens = BlockOf(10), .buffer = "one"};
+  const TestChunk second{.hash = 2, .parent = 1, .tokens = BlockOf(20), .buffer = "two"};
+  EXPECT_TRUE(WriteNow(*store_, first)->stored);
+  EXPECT_TRUE(WriteNow(*store_, second)->stored);
+  EXPECT_FALSE(WriteNow(*store_, second)->stored) << "there already";
+  const auto found = LookupNow(*store_, PromptOf({10, 20, 30}));
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(BufferOf(ReadNow(*store_, found[1].location)->chunk), "two");
+  EXPECT_EQ(store_->stats().blocks, 2u);
+}
+
+TEST_F(ChunkStoreTest, RefusesBadChunks) {
+  Open();
+  const TestChunk good{.hash = 1, .tokens = BlockOf(1)};
+  TestChunk bad = good;
+  bad.tokens.pop_back();
+  EXPECT_EQ(WriteNow(*store_, bad).status().code(), absl::StatusCode::kInvalidArgument);
+  bad = good;
+  bad.buffer = "";
+  EXPECT_EQ(WriteNow(*store_, bad).status().code(), absl::StatusCode::kInvalidArgument);
+  bad = good;
+  bad.partition = std::string(kMaxNameBytes + 1, 'p');
+  EXPECT_EQ(WriteNow(*store_, bad).status().code(), absl::StatusCode::kInvalidArgument);
+  wire::Chunk large = WireChunk(good);
+  large.buffer.size = kMaxBufferBytes + 1;
+  EXPECT_EQ(ChunkStore::Validate(large).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(store_->stats().blocks, 0u);
+}
+
+TEST_F(ChunkStoreTest, ABlockIsNotFoundBeforeItsWriteIsDone) {
+  Open();
+  storage_->HoldCallbacks();
+  const auto pending = StartWrite({.hash = 1, .tokens = BlockOf(1)});
+  EXPECT_FALSE(pending->done.HasBeenNotified());
+  EXPECT_TRUE(LookupNow(*store_, BlockOf(1)).empty());
+  storage_->ReleaseCallbacks();
+  EXPECT_TRUE(pending->done.HasBeenNotified());
+  EXPECT_EQ(LookupNow(*store_, BlockOf(1)).size(), 1u);
+}
+
+TEST_F(ChunkStoreTest, ConcurrentWritersOfOneVersionShareOneOutcome) {
+  Open();
+  storage_->HoldCallbacks();
+  std::vector<std::shared_ptr<Pending>> all;
+  for (int i = 0; i < 10; ++i) {
+    all.push_back(StartWrite({.hash = 1, .tokens = BlockOf(1), .buffer = std::to_string(i)}));
+  }
+  EXPECT_EQ(storage_->held_callbacks(), 1u) << "one put for all of them";
+  storage_->ReleaseCallbacks();
+  int stored = 0;
+  for (const auto& pending : all) {
+    ASSERT_TRUE(pending->done.HasBeenNotified());
+    ASSERT_TRUE(pending->result.ok());
+    stored += pending->result->stored;
+  }
+  EXPECT_EQ(stored, 1);
+  const auto found = LookupNow(*store_, BlockOf(1));
+  EXPECT_EQ(BufferOf(ReadNow(*store_, found[0].location)->chunk), "0");
+}
+
+TEST_F(ChunkStoreTest, AFailedWriterLetsTheNextOneTry) {
+  Open(0, NoMemory());
+  storage_->FailNextPut(absl::UnavailableError("the disk is gone"));
+  storage_->HoldCallbacks();
+  const auto first = StartWrite({.hash = 1, .tokens = BlockOf(1), .buffer = "first"});
+  const auto second = StartWrite({.hash = 1, .tokens = BlockOf(1), .buffer = "second"});
+  storage_->ReleaseCallbacks();
+  ASSERT_TRUE(first->done.HasBeenNotified() && second->done.HasBeenNotified());
+  EXPECT_EQ(first->result.status().code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(second->result.ok()) << second->result.status();
+  const auto found = LookupNow(*store_, BlockOf(1));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(BufferOf(ReadNow(*store_, found[0].location)->chunk), "second");
+}
+
+TEST_F(ChunkStoreTest, AFailedWriteStoresNothingAndSaysWhy) {
+  Open();
+  storage_->FailNextPut(absl::UnavailableError("the disk is gone"));
+  const auto result = WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1)});
+  EXPECT_EQ(result.status(), absl::UnavailableError("the disk is gone"));
+  EXPECT_TRUE(LookupNow(*store_, BlockOf(1)).empty());
+  EXPECT_TRUE(WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1)})->stored);
+}
+
+TEST_F(ChunkStoreTest, ConcurrentReadsOfOneBlockShareOneFetch) {
+  Open(0, NoMemory());
+  WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1), .buffer = "b"}).IgnoreError();
+  const std::string location = LookupNow(*store_, BlockOf(1))[0].location;
+  storage_->HoldCallbacks();
+  int answered = 0;
+  for (int i = 0; i < 5; ++i) {
+    store_->Read(kTestContainer, location, Soon(),
+                 [&](auto result) { answered += result.ok() && BufferOf(result->chunk) == "b"; });
+  }
+  EXPECT_EQ(storage_->held_callbacks(), 1u);
+  storage_->ReleaseCallbacks();
+  EXPECT_EQ(answered, 5);
+}
+
+TEST_F(ChunkStoreTest, AReadFillsTheRamTier) {
+  Open();
+  WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1)}).IgnoreError();
+  const std::string location = LookupNow(*store_, BlockOf(1))[0].location;
+  storage_->FailNextGet(absl::UnavailableError("not to be asked"));
+  EXPECT_TRUE(ReadNow(*store_, location).ok()) << "a write fills it too";
+  EXPECT_EQ(store_->stats().ram.hits, 1u);
+}
+
+TEST_F(ChunkStoreTest, AStorageErrorIsNotAMiss) {
+  Open(0, NoMemory());
+  WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1)}).IgnoreError();
+  const std::string location = LookupNow(*store_, BlockOf(1))[0].location;
+  storage_->FailNextGet(absl::UnavailableError("where and what"));
+  EXPECT_EQ(ReadNow(*store_, location).status(), absl::UnavailableError("where and what"));
+  EXPECT_EQ(LookupNow(*store_, BlockOf(1)).size(), 1u);
+  EXPECT_TRUE(ReadNow(*store_, location).ok());
+}
+
+TEST_F(ChunkStoreTest, ACorruptChunkIsAMissAndRemovedAndHealed) {
+  Open(0, NoMemory());
+  const TestChunk chunk{.hash = 1, .tokens = BlockOf(1), .buffer = "whole"};
+  WriteNow(*store_, chunk).IgnoreError();
+  const std::string location = LookupNow(*store_, BlockOf(1))[0].location;
+  ASSERT_TRUE(storage_->Corrupt(BlobBearing(1)));
+  EXPECT_TRUE(absl::IsNotFound(ReadNow(*store_, location).status()));
+  EXPECT_EQ(store_->stats().corrupt_chunks, 1u);
+  EXPECT_TRUE(LookupNow(*store_, BlockOf(1)).empty());
+  EXPECT_EQ(storage_->Usage().blobs, 1u) << "the location key alone";
+  EXPECT_TRUE(WriteNow(*store_, chunk)->stored);
+  EXPECT_EQ(BufferOf(ReadNow(*store_, location)->chunk), "whole");
+}
+
+TEST_F(ChunkStoreTest, ABlockThatIsGoneFromStorageIsForgotten) {
+  Open(0, NoMemory());
+  const TestChunk chunk{.hash = 1, .tokens = BlockOf(1)};
+  WriteNow(*store_, chunk).IgnoreError();
+  const std::string location = LookupNow(*store_, BlockOf(1))[0].location;
+  storage_->Delete(BlobBearing(1), [](absl::Status) {});
+  EXPECT_TRUE(absl::IsNotFound(ReadNow(*store_, location).status()));
+  EXPECT_TRUE(LookupNow(*store_, BlockOf(1)).empty()) << "no client loops on it";
+}
+
+TEST_F(ChunkStoreTest, KeepsToTheCapacityByGivingUpTheColdest) {
+  const TestChunk probe{.hash = 1, .tokens = BlockOf(1), .buffer = std::string(10'000, 'x')};
+  MemoryBlobStore measure;
+  const uint64_t footprint = measure.FootprintOf({"a", "b", std::string(122, 'n')},
+                                                 {Encoded(probe), 0, std::string(17, 'a')});
+  Open(20 * footprint, NoMemory());
+  for (uint64_t i = 0; i < 100; ++i) {
+    TestChunk chunk = probe;
+    chunk.hash = i;
+    chunk.tokens = BlockOf(static_cast<Token>(i));
+    ASSERT_TRUE(WriteNow(*store_, chunk).ok());
+    ASSERT_LE(storage_->Usage().used_bytes, storage_->Usage().capacity_bytes);
+  }
+  EXPECT_GE(store_->stats().blocks, 15u);
+  EXPECT_EQ(LookupNow(*store_, BlockOf(99)).size(), 1u);
+  EXPECT_TRUE(LookupNow(*store_, BlockOf(0)).empty());
+  EXPECT_EQ(store_->stats().evicted_chunks + store_->stats().blocks, 100u);
+}
+
+TEST_F(ChunkStoreTest, AChunkThatNeverFitsIsRefusedClearly) {
+  Open(20'000, NoMemory());
+  const auto result =
+      WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1), .buffer = std::string(50'000, 'x')});
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(result.status().message()), testing::HasSubstr("--capacity"));
+  EXPECT_TRUE(WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1)}).ok());
+}
+
+// The write must not be acknowledged on the strength of a blob that is about to be deleted.
+TEST_F(ChunkStoreTest, AWriteOfABlockBeingEvictedWaitsForTheDeletion) {
+  const TestChunk old{.hash = 1, .tokens = BlockOf(1), .buffer = std::string(10'000, 'o')};
+  MemoryBlobStore measure;
+  const uint64_t footprint = measure.FootprintOf({"a", "b", std::string(122, 'n')},
+                                                 {Encoded(old), 0, std::string(17, 'a')});
+  Open(3 * footprint, NoMemory());
+  ASSERT_TRUE(WriteNow(*store_, old).ok());
+  TestChunk other = old;
+  other.hash = 2;
+  other.tokens = BlockOf(2);
+  ASSERT_TRUE(WriteNow(*store_, other).ok());
+  storage_->HoldCallbacks();
+  TestChunk third = old;
+  third.hash = 3;
+  third.tokens = BlockOf(3);
+  const auto evicting = StartWrite(third);
+  ASSERT_TRUE(LookupNow(*store_, BlockOf(1)).empty()) << "the coldest is on its way out";
+  const auto again = StartWrite(old);
+  EXPECT_FALSE(again->done.HasBeenNotified());
+  storage_->ReleaseCallbacks();
+  ASSERT_TRUE(evicting->done.HasBeenNotified() && again->done.HasBeenNotified());
+  ASSERT_TRUE(evicting->result.ok() && again->result.ok());
+  const auto found = LookupNow(*store_, BlockOf(1));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(BufferOf(ReadNow(*store_, found[0].location)->chunk), old.buffer);
+}
+
+// Two prefixes, one hash: when the one goes, what hung on it must not be found behind the other.
+TEST_F(ChunkStoreTest, AChildByParentIsNeverFoundBehindAnotherBlockOfItsParentsHash) {
+  Open(0, NoMemory());
+  WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1)}).IgnoreError();
+  WriteNow(*store_, {.hash = 2, .tokens = BlockOf(2)}).IgnoreError();
+  WriteNow(*store_, {.hash = 50, .parent = 1, .tokens = BlockOf(5)}).IgnoreError();
+  WriteNow(*store_, {.hash = 60, .parent = 50, .tokens = BlockOf(6)}).IgnoreError();
+  ASSERT_EQ(LookupNow(*store_, PromptOf({1, 5, 6})).size(), 3u);
+  const auto found = LookupNow(*store_, PromptOf({1, 5}));
+  storage_->Delete(BlobBearing(50), [](absl::Status) {});
+  EXPECT_TRUE(absl::IsNotFound(ReadNow(*store_, found[1].location).status()));
+  WriteNow(*store_, {.hash = 50, .parent = 2, .tokens = BlockOf(5)}).IgnoreError();
+  EXPECT_EQ(LookupNow(*store_, PromptOf({2, 5, 6})).size(), 2u);
+}
+
+TEST_F(ChunkStoreTest, TooMuchBeingWrittenIsRefusedAndPasses) {
+  Open(0, {.memory_bytes = 0, .max_pending_write_bytes = 5'000});
+  storage_->HoldCallbacks();
+  const auto first =
+      StartWrite({.hash = 1, .tokens = BlockOf(1), .buffer = std::string(4'000, 'x')});
+  const auto second =
+      StartWrite({.hash = 2, .tokens = BlockOf(2), .buffer = std::string(4'000, 'x')});
+  ASSERT_TRUE(second->done.HasBeenNotified());
+  EXPECT_EQ(second->result.status().code(), absl::StatusCode::kResourceExhausted);
+  storage_->ReleaseCallbacks();
+  EXPECT_TRUE(first->result.ok());
+  EXPECT_TRUE(
+      WriteNow(*store_, {.hash = 2, .tokens = BlockOf(2), .buffer = std::string(4'000, 'x')}).ok());
+  EXPECT_EQ(store_->stats().pending_write_bytes, 0u);
+}
+
+TEST_F(ChunkStoreTest, ADeadlineThatPassedReadsNothingFromStorage) {
+  Open(0, NoMemory());
+  WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1)}).IgnoreError();
+  const std::string location = LookupNow(*store_, BlockOf(1))[0].location;
+  absl::Status status;
+  store_->Read(kTestContainer, location, absl::InfinitePast(),
+               [&](auto result) { status = result.status(); });
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status));
+}
+
+TEST_F(ChunkStoreTest, AfterCloseCallsFailAndSayWhy) {
+  Open();
+  WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1)}).IgnoreError();
+  const std::string location = LookupNow(*store_, BlockOf(1))[0].location;
+  ASSERT_TRUE(store_->Close().ok());
+  EXPECT_TRUE(absl::IsUnavailable(ReadNow(*store_, location).status()));
+  EXPECT_TRUE(absl::IsUnavailable(WriteNow(*store_, {.hash = 2, .tokens = BlockOf(2)}).status()));
+}
+
+TEST_F(ChunkStoreTest, CloseWaitsForWhatRuns) {
+  Open();
+  storage_->HoldCallbacks();
+  const auto pending = StartWrite({.hash = 1, .tokens = BlockOf(1)});
+  std::thread closer([this] { EXPECT_TRUE(store_->Close().ok()); });
+  storage_->ReleaseCallbacks();
+  closer.join();
+  EXPECT_TRUE(pending->done.HasBeenNotified());
+}
+
+}  // namespace
+}  // namespace kvstore
