@@ -10,7 +10,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the stream is little-endian words");
 
 // SplitMix64 over a counter: no word depends on the one before, so the processor works on several
-// at once (over 10 GB/s), and any place of the stream is reached at once.
+// at once (8 GB/s and more), and any place of the stream is reached at once.
 inline uint64_t Word(const BlockSeed& seed, uint64_t index) {
   uint64_t x = seed.start + index * 0x9E3779B97F4A7C15u;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
