@@ -94,6 +94,7 @@ int main(int argc, char** argv) {
   if (const int* code = std::get_if<int>(&parsed)) return *code;
   const auto& options = std::get<kvstore::ServerOptions>(parsed);
   kvstore::HoldStopSignals();
+  kvstore::RaiseOpenFileLimit();
   kvstore::SetUpLog(options.log_level);
   if (const absl::Status status = kvstore::Run(options); !status.ok()) {
     spdlog::error("failed {}", std::string(status.message()));

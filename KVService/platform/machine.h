@@ -9,6 +9,10 @@ namespace kvstore {
 // Of RAM; never 0.
 uint64_t TotalMemoryBytes();
 
+// Raises this process's limit of open files to what the system lets it: the local store keeps every
+// segment open, about 4,000 a TiB.
+void RaiseOpenFileLimit();
+
 }  // namespace kvstore
 
 #endif  // KVSERVICE_PLATFORM_MACHINE_H_
