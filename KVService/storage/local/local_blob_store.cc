@@ -419,7 +419,8 @@ absl::StatusOr<Blob> LocalBlobStore::ReadAt(const std::string& key,
   }
   const uint64_t size = options_.direct_reads ? local::Footprint(key.size(), location)
                                               : local::RecordSize(key.size(), location);
-  Buffer buffer = Buffer::Allocate(size);
+  Buffer buffer =
+      options_.direct_reads ? Buffer::AllocateForDirectIo(size) : Buffer::Allocate(size);
   const absl::Status status = segments_->Read(*segment, location.offset, buffer.bytes());
   if (!status.ok() && !absl::IsOutOfRange(status)) return AsDeviceError(status);
   absl::StatusOr<Blob> blob = status.ok()
