@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "KVService/platform/machine.h"
+
 namespace kvstore {
 namespace {
 
@@ -85,12 +87,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
   }
-#ifndef _WIN32
-  if (options.transport == "winhttp") {
+  if (options.transport == "winhttp" && !HasWinHttp()) {
     return app.exit(
         CLI::ValidationError("--transport", "winhttp exists on Windows only; use libcurl"));
   }
-#endif
   options.metrics = !disable_metrics;
   options.multi_nic = !disable_multi_nic;
   return options;

@@ -13,6 +13,9 @@ uint64_t TotalMemoryBytes();
 // segment open, about 4,000 a TiB.
 void RaiseOpenFileLimit();
 
+// Whether the system brings WinHTTP.
+bool HasWinHttp();
+
 }  // namespace kvstore
 
 #endif  // KVSERVICE_PLATFORM_MACHINE_H_

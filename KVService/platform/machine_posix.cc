@@ -20,4 +20,6 @@ void RaiseOpenFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);  // without it the store says which file it could not open
 }
 
+bool HasWinHttp() { return false; }
+
 }  // namespace kvstore

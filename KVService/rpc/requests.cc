@@ -1,6 +1,7 @@
 #include "KVService/rpc/requests.h"
 
 #include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
 
 #include "KVCommon/limits.h"
 #include "KVCommon/status_macros.h"
@@ -60,6 +61,23 @@ std::string_view CodeName(absl::StatusCode code) {
                                                 "UNAUTHENTICATED"};
   const auto index = static_cast<size_t>(code);
   return index < std::size(kNames) ? kNames[index] : "UNKNOWN";
+}
+
+void LogFailure(const RpcRecord& call, const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kDataLoss:
+      spdlog::error("call failed rpc={} code={} error=\"{}\"", call.rpc, CodeName(status.code()),
+                    std::string(status.message()));
+      return;
+    default:
+      spdlog::debug("call refused rpc={} code={} error=\"{}\"", call.rpc, CodeName(status.code()),
+                    std::string(status.message()));
+  }
 }
 
 absl::Time DeadlineOf(std::chrono::system_clock::time_point deadline) {

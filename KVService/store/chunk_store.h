@@ -79,13 +79,9 @@ class ChunkStore {
   void Read(const Container& container, std::string_view location, absl::Time deadline,
             ReadDone done);
 
-  // INVALID_ARGUMENT unless the chunk has exactly 128 tokens, a buffer that is not empty and not
-  // too large, and names of a sane length.
-  static absl::Status Validate(const wire::Chunk& chunk);
-
   // Stores a chunk under its version, or succeeds at once where that is there. `encoded` is its
   // canonical serialization; `chunk` says what it holds. OK once it is as durable as the storage
-  // promises. INVALID_ARGUMENT: as Validate.
+  // promises. INVALID_ARGUMENT: as ValidateChunk.
   // RESOURCE_EXHAUSTED: too much is being written, or the storage is full.
   void Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
              absl::Time deadline, WriteDone done);

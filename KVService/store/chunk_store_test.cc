@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "KVService/storage/memory/memory_blob_store.h"
+#include "KVService/store/chunk_identity.h"
 #include "KVService/store/chunk_store_testing.h"
 
 namespace kvstore {
@@ -81,7 +82,7 @@ TEST_F(ChunkStoreTest, RefusesBadChunks) {
   EXPECT_EQ(WriteNow(*store_, bad).status().code(), absl::StatusCode::kInvalidArgument);
   wire::Chunk large = WireChunk(good);
   large.buffer.size = kMaxBufferBytes + 1;
-  EXPECT_EQ(ChunkStore::Validate(large).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ValidateChunk(large).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(store_->stats().blocks, 0u);
 }
 

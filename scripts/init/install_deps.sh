@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing needs, from Debian's own packages (Debian 12). As root or
 # through sudo; does nothing where all of it is there.
+#
+#   scripts/init/install_deps.sh [further packages]
 set -euo pipefail
 
 packages=(
@@ -12,6 +14,7 @@ packages=(
   libspdlog-dev nlohmann-json3-dev libcli11-dev
   # tests
   libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf
+  "$@"
 )
 
 missing=()
