@@ -11,14 +11,17 @@ SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DATA = os.path.join(SOURCE, "KVPlayground", "data")
 
 
-def play(server, *arguments:
-    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+def play(server, *arguments):
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "report.json")
         result = subprocess.run(
             [os.environ["KVSTORE_PLAYGROUND"], *arguments, "--server",
-             f"127.0.0.1:{server.port}", "--json", report.name],
+             f"127.0.0.1:{server.port}", "--json", path],
             capture_output=True, text=True, timeout=300)
-        content = report.read()
-        return result, json.loads(content) if content else None
+        if not os.path.exists(path):
+            return result, None
+        with open(path) as report:
+            return result, json.load(report)
 
 
 class PlaygroundTest(unittest.TestCase):
