@@ -19,7 +19,7 @@ if(KV_SANITIZE MATCHES "thread")
           16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE)
     add_link_options(LINKER:--wrap=_ZN4absl7debian35Mutex${symbol})
   endforeach()
-  link_libraries(kv_tsan_mutex)
+  link_libraries($<BUILD_INTERFACE:kv_tsan_mutex>)
 endif()
 
 # kv_library(NAME SOURCES a.cc … DEPS target …): a module. Its header and source files are listed.

@@ -20,9 +20,9 @@ absl::StatusOr<Container> ContainerOf(const std::string& resource_name,
                                       const std::string& container_name) {
   KV_ASSIGN_OR_RETURN(std::string account, AccountNameOf(resource_name));
   if (container_name.empty()) return absl::InvalidArgumentError("container_name is missing");
-  if (container_name.size() > kMaxNameBytes) {
-    return absl::InvalidArgumentError(
-        fmt::format("container_name is longer than {} bytes", kMaxNameBytes));
+  if (account.size() > kMaxAccountBytes || container_name.size() > kMaxAccountBytes) {
+    return absl::InvalidArgumentError(fmt::format(
+        "the account's name or container_name is longer than {} bytes", kMaxAccountBytes));
   }
   if (account.find('\0') != std::string::npos || container_name.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError("resource_name or container_name contains a NUL byte");

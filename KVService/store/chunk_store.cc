@@ -226,7 +226,7 @@ void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Sli
   const BlockId id{SpaceOf(container, partition), VersionOf(chunk)};
   if (index_.Contains(id)) {
     // Its writer goes on behind it, even where Lookup does not reach it for being ambiguous.
-    index_.Touch(std::span(&id, 1));
+    index_.Renew(id);
     return std::move(done)(WriteResult{});
   }
   const uint64_t size = encoded.size();
@@ -277,7 +277,7 @@ void ChunkStore::StartPut(std::shared_ptr<Writing> writing) {
   {
     absl::MutexLock lock(&mutex_);
     if (const auto it = deleting_.find(writing->id); it != deleting_.end()) {
-      it->second = std::move(writing);
+      it->second.next_writing = std::move(writing);
       return;
     }
     writing->footprint = storage_->FootprintOf(writing->blob_id(), writing->waiters.front().blob);
@@ -391,7 +391,7 @@ void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status
 
 void ChunkStore::MarkDeleting(const std::vector<PrefixIndex::Removed>& removed) {
   for (const PrefixIndex::Removed& block : removed) {
-    deleting_.emplace(block.id, nullptr);
+    deleting_.emplace(block.id, Doomed{block.footprint, nullptr});
     releasing_bytes_ += block.footprint;
     if (writes_by_parent_ == 0) continue;
     for (auto& [id, writing] : writing_) {
@@ -419,28 +419,37 @@ void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
     MakeRoom();
     return End();
   }
-  const PrefixIndex::Removed& block = deleting->blocks[deleting->next++];
+  const PrefixIndex::Removed& block = deleting->blocks[deleting->next];
   BlobId id{block.container.account, block.container.name,
             BlobNameOf(block.partition, block.id.version)};
   storage_->Delete(
       std::move(id), [this, deleting = std::move(deleting)](absl::Status status) mutable {
-        // NOT_FOUND is what was wanted. Whatever else failed: the index has let the block go, and
-        // the next start finds it again.
-        if (!status.ok() && !absl::IsNotFound(status)) {
-          spdlog::error("evicted chunk not deleted error=\"{}\"", std::string(status.message()));
+        // NOT_FOUND is what was wanted.
+        if (status.ok() || absl::IsNotFound(status)) {
+          EndDeleting(deleting->blocks[deleting->next++].id);
+          return DeleteNext(std::move(deleting));
         }
-        const PrefixIndex::Removed& block = deleting->blocks[deleting->next - 1];
-        std::shared_ptr<Writing> waiting;
-        {
-          absl::MutexLock lock(&mutex_);
-          releasing_bytes_ -= block.footprint;
-          const auto it = deleting_.find(block.id);
-          waiting = std::move(it->second);
-          deleting_.erase(it);
+        // The block's parent, which comes behind it, must not go without it. The index
+        // has let them all go; the next start finds them again.
+        spdlog::error("evicted chunks not deleted chunks={} error=\"{}\"",
+                      deleting->blocks.size() - deleting->next, std::string(status.message()));
+        while (deleting->next < deleting->blocks.size()) {
+          EndDeleting(deleting->blocks[deleting->next++].id);
         }
-        if (waiting) StartPut(std::move(waiting));
         DeleteNext(std::move(deleting));
       });
+}
+
+void ChunkStore::EndDeleting(const BlockId& id) {
+  Doomed doomed;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = deleting_.find(id);
+    doomed = std::move(it->second);
+    deleting_.erase(it);
+    releasing_bytes_ -= doomed.footprint;
+  }
+  if (doomed.next_writing) StartPut(std::move(doomed.next_writing));
 }
 
 // ---- the rest

@@ -218,6 +218,39 @@ TEST_F(ChunkStoreTest, KeepsToTheCapacityByGivingUpTheColdest) {
   EXPECT_EQ(store_->stats().evicted_chunks + store_->stats().blocks, 100u);
 }
 
+TEST_F(ChunkStoreTest, APromptWrittenAgainIsStillGivenUpFromItsEnd) {
+  const auto block = [](uint64_t hash, uint64_t parent) {
+    return TestChunk{.hash = hash,
+                     .parent = parent,
+                     .tokens = BlockOf(static_cast<Token>(hash)),
+                     .buffer = std::string(10'000, 'x')};
+  };
+  MemoryBlobStore measure;
+  const uint64_t footprint = measure.FootprintOf({"a", "b", std::string(122, 'n')},
+                                                 {Encoded(block(1, 0)), 0, std::string(17, 'a')});
+  Open(7 * footprint, NoMemory());
+  for (int round = 0; round < 2; ++round) {
+    for (uint64_t hash = 1; hash <= 4; ++hash)
+      ASSERT_TRUE(WriteNow(*store_, block(hash, hash - 1)).ok());
+  }
+  for (uint64_t hash = 11; hash <= 14; ++hash) ASSERT_TRUE(WriteNow(*store_, block(hash, 0)).ok());
+  const size_t left = LookupNow(*store_, PromptOf({1, 2, 3, 4})).size();
+  EXPECT_GE(left, 1u);
+  EXPECT_LT(left, 4u);
+}
+
+TEST_F(ChunkStoreTest, AParentStaysWhereItsChildCannotBeDeleted) {
+  Open(0, NoMemory());
+  WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1)}).IgnoreError();
+  WriteNow(*store_, {.hash = 2, .parent = 1, .tokens = BlockOf(2)}).IgnoreError();
+  const auto found = LookupNow(*store_, PromptOf({1, 2}));
+  ASSERT_TRUE(storage_->Corrupt(BlobBearing(1)));
+  storage_->FailNextDelete(absl::UnavailableError("the disk is gone"));
+  EXPECT_TRUE(absl::IsNotFound(ReadNow(*store_, found[0].location).status()));
+  EXPECT_EQ(storage_->Usage().blobs, 3u) << "both blocks and the location key";
+  EXPECT_TRUE(LookupNow(*store_, PromptOf({1, 2})).empty());
+}
+
 TEST_F(ChunkStoreTest, AChunkThatNeverFitsIsRefusedClearly) {
   Open(20'000, NoMemory());
   const auto result =
