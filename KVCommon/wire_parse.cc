@@ -107,7 +107,9 @@ Outcome ReadRepeated(Cursor& in, Field field, size_t limit, std::vector<Integer>
   size_t length;
   if (!ReadLength(in, &length)) return Outcome::kBad;
   const size_t outer = in.Enter(length);
-  values->reserve(values->size() + std::min(length, limit));
+  // Once: reserve() allocates exactly what it is told, so a message of many short runs would copy
+  // all values for each.
+  if (values->empty()) values->reserve(std::min(length, limit));
   while (in.left() > 0) {
     if (values->size() >= limit || !in.ReadVarint(&raw)) return Outcome::kBad;
     values->push_back(static_cast<Integer>(raw));

@@ -28,7 +28,11 @@ constexpr uint64_t kLeastCapacity = uint64_t{16} << 20;
 // Accepts "4GiB", "512MB", "1048576".
 CLI::Option* AddSize(CLI::App& app, const std::string& name, std::optional<uint64_t>& value,
                      const std::string& description) {
+  // Validators run last first: without it -5 is 16 EiB.
   return app.add_option(name, value, description)
+      ->check([](const std::string& text) {
+        return text.starts_with('-') ? "a size cannot be negative: " + text : std::string();
+      })
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
 }

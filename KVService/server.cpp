@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <thread>
 
@@ -11,6 +12,7 @@
 #include "KVService/observe/log.h"
 #include "KVService/observe/rpc_log.h"
 #include "KVService/options.h"
+#include "KVService/platform/file.h"
 #include "KVService/platform/machine.h"
 #include "KVService/platform/stop_signal.h"
 #include "KVService/rpc/server.h"
@@ -22,6 +24,8 @@ namespace {
 
 // Of running calls, once told to stop.
 constexpr std::chrono::seconds kShutdownGrace{10};
+// For standard output to take the last metrics lines.
+constexpr std::chrono::seconds kConsolePatience{2};
 
 Durability DurabilityOf(const std::string& name) {
   if (name == "none") return Durability::kNone;
@@ -73,8 +77,13 @@ absl::Status Run(const ServerOptions& options) {
   server->Shutdown(kShutdownGrace);
   const ChunkStoreStats last = store->stats();
   KV_RETURN_IF_ERROR(store->Close());
+  const bool drained = rpc_log.Drain(kConsolePatience);
   spdlog::info("stopped blocks={} evicted={} corrupt={} ram_hits={} ram_misses={}", last.blocks,
                last.evicted_chunks, last.corrupt_chunks, last.ram.hits, last.ram.misses);
+  if (!drained) {
+    spdlog::error("metrics lines dropped, nobody reads the console");
+    std::_Exit(0);  // all is stored; only a thread that waits for the console is left
+  }
   return absl::OkStatus();
 }
 

@@ -10,7 +10,8 @@ import unittest
 
 import grpc
 
-from kvserver import (BLOCK, Server, lookup_request, os, pb, read_request, write_request)
+from kvserver import (BLOCK, Server, kvstore_pb2_grpc, lookup_request, os, pb, read_request,
+                      write_request)
 
 TOKENS = list(range(1000, 1000 + 5 * BLOCK))
 
@@ -278,6 +279,42 @@ class PlainClientTest(unittest.TestCase):
             stream.cancel()
         self.assertEqual(self.lookup(block(0)).cached_blocks, 1)
 
+    def test_calls_without_a_message_or_cancelled_before_it(self):
+        """A raw handler sees these too; they must not reach a parser as anything."""
+        channel = self.server.channel()
+        for method in ("Lookup", "Read", "Write"):
+            call = channel.stream_unary(f"/kvstore.KVStoreService/{method}")
+            with self.assertRaises(grpc.RpcError):
+                call(iter([]), timeout=30)
+        self.write(block(0), 1)
+        tokens = list(range(20_000))
+        for _ in range(300):
+            self.stub.Lookup.future(lookup_request(tokens, partition=self.partition)).cancel()
+            self.stub.Write.future(write_request(block(1), 2, buffer=b"x" * 100_000)).cancel()
+        self.assertEqual(self.lookup(block(0)).cached_blocks, 1)
+
+    def test_garbage_is_invalid(self):
+        rng = random.Random(9)
+        channel = self.server.channel()
+        for method in ("Lookup", "Read", "Write"):
+            call = channel.unary_unary(f"/kvstore.KVStoreService/{method}")
+            for size in list(range(1, 40)) + [1000, 100_000]:
+                self.assert_code(grpc.StatusCode.INVALID_ARGUMENT, call, b"\xff" + rng.randbytes(size))
+
+    def test_many_short_runs_of_tokens_cost_no_more_than_one_long_one(self):
+        """Quadratic work would take minutes, and the deadline."""
+        call = self.server.channel().unary_unary("/kvstore.KVStoreService/Lookup")
+        head = lookup_request([]).SerializeToString()
+        call(head + b"\x2a\x01\x01" * 1_000_000, timeout=30)
+
+    def test_long_names_are_invalid(self):
+        bad = grpc.StatusCode.INVALID_ARGUMENT
+        long = "n" * 5000
+        for request in (lookup_request(TOKENS, partition=long), lookup_request(TOKENS, resource=long),
+                        lookup_request(TOKENS, container=long)):
+            self.assert_code(bad, self.stub.Lookup, request, contains="longer")
+        self.assert_code(bad, self.stub.Read, read_request("x", container=long), contains="longer")
+
     def test_sizes_from_one_byte_to_forty_megabytes(self):
         for i, size in enumerate((1, 4096, 65536, 1258291, 8 << 20, 40 << 20)):
             tokens = [size] * BLOCK
@@ -392,6 +429,33 @@ class ServerTest(unittest.TestCase):
                                      record["total_latency_us"] - record["storage_latency_us"])
                 self.assertEqual(records[0]["completion_id"], 'say "hi"\n')
                 self.assertEqual(records[3]["blocks"], 3)
+
+    def test_a_console_that_nobody_reads_stops_nothing(self):
+        with Server("--log-level", "verbose") as server:
+            # Another server's, with its own pipe that is never read.
+            process = subprocess.Popen(
+                [os.environ["KVSTORE_SERVER"], "--host", "127.0.0.1", "--port", "0", "--data-dir",
+                 server.data_dir + "-unread"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True)
+            try:
+                port = None
+                for line in process.stderr:
+                    if " serving " in line:
+                        port = line.split("port=")[1].split()[0]
+                        break
+                stub = kvstore_pb2_grpc.KVStoreServiceStub(
+                    grpc.insecure_channel(f"127.0.0.1:{port}"))
+                for _ in range(1500):  # more lines than a pipe holds
+                    stub.Lookup(lookup_request(block(0)), timeout=30)
+                process.send_signal(signal.SIGTERM)
+                self.assertEqual(process.wait(30), 0)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+                process.stdout.close()
+                process.stderr.close()
+                subprocess.run(["rm", "-rf", server.data_dir + "-unread"], check=True)
 
     def test_log_level_works_as_named(self):
         with Server("--log-level", "info") as server:

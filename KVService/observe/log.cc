@@ -1,14 +1,20 @@
 #include "KVService/observe/log.h"
 
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
+
+#include <iostream>
 
 namespace kvstore {
 
 void SetUpLog(std::string_view level) {
-  auto logger =
-      std::make_shared<spdlog::logger>("server", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  // Not spdlog's stderr sink: that shares a mutex with its stdout sink, so that a metrics line
+  // nobody reads would stop whoever logs. Nor may cerr flush cout first, which waits for the same
+  // console.
+  std::cerr.tie(nullptr);
+  auto logger = std::make_shared<spdlog::logger>(
+      "server", std::make_shared<spdlog::sinks::ostream_sink_mt>(std::cerr, /*force_flush=*/true));
   logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
       "%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc));
   logger->set_level(level == "error"     ? spdlog::level::err

@@ -6,7 +6,9 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <future>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 namespace kvstore {
 
@@ -20,11 +22,30 @@ RpcLog::RpcLog(bool enabled) {
       R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ",%v})", spdlog::pattern_time_type::utc));
 }
 
-RpcLog::~RpcLog() {
-  if (!logger_) return;
+void RpcLog::LogDropped() const {
   if (const size_t dropped = thread_->overrun_counter(); dropped > 0) {
     spdlog::error("metrics lines dropped, the console was too slow lines={}", dropped);
   }
+}
+
+bool RpcLog::Drain(std::chrono::milliseconds patience) {
+  if (!logger_) return true;
+  LogDropped();
+  std::promise<void> ended;
+  std::future<void> end = ended.get_future();
+  // The pool's destructor writes what is queued, and waits for ever where nobody reads the console.
+  std::thread([logger = std::move(logger_), thread = std::move(thread_),
+               ended = std::move(ended)]() mutable {
+    logger.reset();
+    thread.reset();
+    ended.set_value();
+  }).detach();
+  return end.wait_for(patience) == std::future_status::ready;
+}
+
+RpcLog::~RpcLog() {
+  if (!logger_) return;
+  LogDropped();
   logger_->flush();
 }
 

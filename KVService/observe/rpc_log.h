@@ -9,6 +9,7 @@
 #ifndef KVSERVICE_OBSERVE_RPC_LOG_H_
 #define KVSERVICE_OBSERVE_RPC_LOG_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -45,7 +46,13 @@ class RpcLog {
 
   void Write(const RpcRecord& record);
 
+  // Writes what is queued and ends; false where the console does not take it in time, and then the
+  // process must end with _Exit. REQUIRES: no Write after it.
+  bool Drain(std::chrono::milliseconds patience);
+
  private:
+  void LogDropped() const;
+
   std::shared_ptr<spdlog::details::thread_pool> thread_;
   std::shared_ptr<spdlog::async_logger> logger_;
 };

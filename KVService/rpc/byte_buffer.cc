@@ -5,6 +5,9 @@
 namespace kvstore {
 
 ReceivedMessage::ReceivedMessage(const grpc::ByteBuffer& buffer) {
+  // A unary call that is cancelled, or half-closed, before its message came still reaches us, with
+  // no message at all: an empty one, which every parser refuses for what it lacks.
+  if (!buffer.Valid()) return;
   // Fails only for compressed messages that do not decompress, which gRPC refuses before us.
   KV_CHECK(buffer.Dump(&slices_).ok());
   pieces_.reserve(slices_.size());

@@ -79,6 +79,8 @@ grpc::ServerUnaryReactor* KVService::Lookup(grpc::CallbackServerContext* context
   const auto answer = [&]() -> absl::Status {
     const ReceivedMessage message(*request);
     KV_ASSIGN_OR_RETURN(wire::LookupRequest lookup, wire::ParseLookupRequest(message.pieces()));
+    KV_RETURN_IF_ERROR(CheckLength("completion_id", lookup.completion_id));
+    KV_RETURN_IF_ERROR(CheckLength("partition_key", lookup.partition_key));
     call.record.completion_id = std::move(lookup.completion_id);
     call.record.blocks = static_cast<int64_t>(lookup.tokens.size() / kBlockTokens);
     KV_ASSIGN_OR_RETURN(const Container container,
@@ -153,7 +155,7 @@ grpc::ServerUnaryReactor* KVService::Write(grpc::CallbackServerContext* context,
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* KVService::StreamingRead(
     grpc::CallbackServerContext* context) {
-  return new ReadStream(&store_, &log_, DeadlineOf(context->deadline()));
+  return new ReadStream(&store_, &log_, &held_answers_, DeadlineOf(context->deadline()));
 }
 
 }  // namespace kvstore

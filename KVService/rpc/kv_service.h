@@ -4,6 +4,7 @@
 #define KVSERVICE_RPC_KV_SERVICE_H_
 
 #include "KVService/observe/rpc_log.h"
+#include "KVService/rpc/read_stream.h"
 #include "KVService/store/chunk_store.h"
 #include "kvstore.grpc.pb.h"
 
@@ -33,6 +34,7 @@ class KVService final : public RawKVStoreService {
  private:
   ChunkStore& store_;
   RpcLog& log_;
+  HeldAnswers held_answers_;
 };
 
 }  // namespace kvstore

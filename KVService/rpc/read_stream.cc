@@ -14,6 +14,7 @@ absl::StatusOr<LocatedRead> ParseRead(const grpc::ByteBuffer& request) {
   LocatedRead located;
   KV_ASSIGN_OR_RETURN(located.container, ContainerOf(read.resource_name, read.container_name));
   KV_RETURN_IF_ERROR(CheckLocation(read.location));
+  KV_RETURN_IF_ERROR(CheckLength("completion_id", read.completion_id));
   located.location = std::move(read.location);
   located.completion_id = std::move(read.completion_id);
   return located;
@@ -41,8 +42,8 @@ grpc::ByteBuffer AnswerRead(const absl::StatusOr<ChunkStore::ReadResult>& result
   return ToByteBuffer(wire::FrameReadResponse(response, result->chunk.size()), result->chunk);
 }
 
-ReadStream::ReadStream(ChunkStore* store, RpcLog* log, absl::Time deadline)
-    : store_(*store), log_(*log), deadline_(deadline) {
+ReadStream::ReadStream(ChunkStore* store, RpcLog* log, HeldAnswers* held, absl::Time deadline)
+    : store_(*store), log_(*log), held_(*held), deadline_(deadline) {
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);
@@ -66,6 +67,7 @@ void ReadStream::OnReadDone(bool ok) {
     } else {
       sequence = first_ + slots_.size();
       slots_.emplace_back();
+      ++pending_;
       ++record_.blocks;
       if (record_.completion_id.empty()) record_.completion_id = read->completion_id;
     }
@@ -81,7 +83,11 @@ void ReadStream::OnReadDone(bool ok) {
                   absl::MutexLock lock(&mutex_);
                   Slot& slot = slots_[sequence - first_];
                   slot.response = AnswerRead(result, slot.watch, &record_);
+                  slot.bytes = static_cast<int64_t>(slot.response.Length());
                   slot.ready = true;
+                  last_bytes_ = slot.bytes;
+                  --pending_;
+                  Hold(slot.bytes);
                   actions = Next();
                 }
                 Perform(actions);
@@ -93,6 +99,7 @@ void ReadStream::OnWriteDone(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
     writing_ = false;
+    Hold(-std::exchange(being_written_, 0));
     if (!ok) broken_ = true;
     actions = Next();
   }
@@ -109,20 +116,36 @@ void ReadStream::OnCancel() {
   Perform(actions);
 }
 
+void ReadStream::Hold(int64_t bytes) {
+  held_here_ += bytes;
+  held_.bytes.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+// What is being fetched is taken to be as large as the last answer. A stream with nothing under way
+// may always read, so that every stream moves on by itself.
+bool ReadStream::MayRead() const {
+  if (slots_.empty() && !writing_) return true;
+  return slots_.size() < kStreamWindow &&
+         held_here_ + pending_ * last_bytes_ < HeldAnswers::kMostOfAStream &&
+         held_.bytes.load(std::memory_order_relaxed) < HeldAnswers::kMostOfAll;
+}
+
 ReadStream::Actions ReadStream::Next() {
   Actions actions;
   if (finished_) return actions;
   while (broken_ && !slots_.empty() && slots_.front().ready) {
+    Hold(-slots_.front().bytes);
     slots_.pop_front();
     ++first_;
   }
   if (!broken_ && !writing_ && !slots_.empty() && slots_.front().ready) {
     response_ = std::move(slots_.front().response);
+    being_written_ = slots_.front().bytes;
     slots_.pop_front();
     ++first_;
     actions.write = writing_ = true;
   }
-  if (!broken_ && !reading_ && !no_more_requests_ && slots_.size() < kStreamWindow) {
+  if (!broken_ && !reading_ && !no_more_requests_ && MayRead()) {
     actions.read = reading_ = true;
   }
   if ((no_more_requests_ || broken_) && slots_.empty() && !writing_ && !reading_) {

@@ -5,6 +5,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <atomic>
 #include <deque>
 #include <string>
 
@@ -29,15 +30,23 @@ absl::StatusOr<LocatedRead> ParseRead(const grpc::ByteBuffer& request);
 grpc::ByteBuffer AnswerRead(const absl::StatusOr<ChunkStore::ReadResult>& result,
                             const Stopwatch& watch, RpcRecord* record);
 
+// Bytes of answers that all streams together hold for clients to take.
+struct HeldAnswers {
+  static constexpr int64_t kMostOfAStream = 16 << 20;
+  static constexpr int64_t kMostOfAll = 256 << 20;
+  std::atomic<int64_t> bytes = 0;
+};
+
 // Deletes itself once gRPC is done with it. At most kStreamWindow requests are under way or
-// waiting to be sent: a client that does not read its answers is not read from either.
+// waiting to be sent, and beyond HeldAnswers' bounds one: a client that does not read its answers
+// is not read from either.
 //
 // A malformed request ends the stream with INVALID_ARGUMENT, after the answers before it. A block
 // that cannot be read is answered with success = false, and the stream goes on.
 class ReadStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  // Both pointers must outlive the stream.
-  ReadStream(ChunkStore* store, RpcLog* log, absl::Time deadline);
+  // All pointers must outlive the stream.
+  ReadStream(ChunkStore* store, RpcLog* log, HeldAnswers* held, absl::Time deadline);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -47,6 +56,7 @@ class ReadStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
  private:
   struct Slot {
     bool ready = false;
+    int64_t bytes = 0;
     Stopwatch watch;
     grpc::ByteBuffer response;
   };
@@ -61,11 +71,14 @@ class ReadStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   // What the state allows next, marked as under way. Every event updates the state and asks under
   // one lock, and performs without it: in between, another thread's event may finish the stream,
   // which then deletes itself, so nothing may be touched that is not under way.
+  void Hold(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MayRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Actions Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Perform(const Actions& actions);
 
   ChunkStore& store_;
   RpcLog& log_;
+  HeldAnswers& held_;
   const absl::Time deadline_;
   const Stopwatch watch_;
   grpc::ByteBuffer request_;   // gRPC's while a read runs
@@ -74,6 +87,10 @@ class ReadStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
   absl::Mutex mutex_;
   std::deque<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // requests not answered yet, in order
   uint64_t first_ ABSL_GUARDED_BY(mutex_) = 0;      // the sequence number of slots_[0]
+  int64_t held_here_ ABSL_GUARDED_BY(mutex_) = 0;   // of ready slots and the one being written
+  int64_t pending_ ABSL_GUARDED_BY(mutex_) = 0;     // slots that are not ready
+  int64_t last_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t being_written_ ABSL_GUARDED_BY(mutex_) = 0;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool no_more_requests_ ABSL_GUARDED_BY(mutex_) = false;

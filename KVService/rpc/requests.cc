@@ -35,6 +35,12 @@ absl::Status CheckLocation(const std::string& location) {
   return absl::InvalidArgumentError("location is missing: pass one that Lookup returned");
 }
 
+absl::Status CheckLength(std::string_view field, const std::string& value) {
+  if (value.size() <= kMaxNameBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("{} is longer than {} bytes", field, kMaxNameBytes));
+}
+
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   // absl's codes are gRPC's, number by number.

@@ -24,6 +24,9 @@ absl::StatusOr<Container> ContainerOf(const std::string& resource_name,
 // INVALID_ARGUMENT where the location is missing.
 absl::Status CheckLocation(const std::string& location);
 
+// INVALID_ARGUMENT where the field is longer than kMaxNameBytes.
+absl::Status CheckLength(std::string_view field, const std::string& value);
+
 grpc::Status ToGrpc(const absl::Status& status);
 
 // gRPC's name of a code: "OK", "INVALID_ARGUMENT"…

@@ -39,6 +39,10 @@ struct BlobInfo {
   uint64_t size = 0;       // of the data
   uint64_t footprint = 0;  // what the store's capacity is charged for it
   std::string attributes;
+
+  // The store found at its opening that the blob's data is gone, and has dropped it: listed so that
+  // what depends on it can go too. Size, footprint and attributes say nothing.
+  bool lost = false;
 };
 
 struct BlobStoreUsage {

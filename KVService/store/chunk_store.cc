@@ -45,6 +45,7 @@ struct ChunkStore::Writing {
   std::deque<WriteWaiter> waiters;
   // A block by parent whose parent was removed meanwhile: it goes too, as if it had been there.
   bool orphaned = false;
+  bool tried_again = false;
 
   BlobId blob_id() const {
     return {container.account, container.name, BlobNameOf(partition, id.version)};
@@ -92,7 +93,8 @@ void ChunkStore::LoadIndex(std::vector<BlobInfo> blobs) {
   loaded.reserve(blobs.size());
   for (const BlobInfo& info : blobs) {
     const std::optional<NamedBlock> block = ParseBlobName(info.id.name);
-    const std::optional<BlockAttributes> attributes = DecodeAttributes(info.attributes);
+    const std::optional<BlockAttributes> attributes =
+        info.lost ? BlockAttributes() : DecodeAttributes(info.attributes);
     if (block && attributes) loaded.push_back({*block, *attributes, &info});
   }
   // Oldest first: the order of recency then begins as the order of writing.
@@ -105,6 +107,18 @@ void ChunkStore::LoadIndex(std::vector<BlobInfo> blobs) {
                   {SpaceOf(container, each.block.partition), each.block.version},
                   {each.attributes.parent_hash, each.info->footprint, each.attributes.by_parent});
   }
+  // What was lost takes along the blocks that are matched through it.
+  std::vector<PrefixIndex::Removed> gone;
+  for (const Loaded& each : loaded) {
+    if (!each.info->lost) continue;
+    const Container container{each.info->id.account, each.info->id.container};
+    absl::MutexLock lock(&mutex_);
+    std::vector<PrefixIndex::Removed> removed =
+        index_.Remove({SpaceOf(container, each.block.partition), each.block.version});
+    MarkDeleting(removed);
+    std::move(removed.begin(), removed.end(), std::back_inserter(gone));
+  }
+  DeleteAll(std::move(gone));
   MakeRoom();
 }
 
@@ -193,6 +207,7 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
     // meanwhile.
     if (generation && index_.GenerationOf(id) == generation) {
       ram_.Put(id, blob->data, index_.ParentOf(id));
+      if (index_.GenerationOf(id) != generation) ram_.Erase(id);
     }
     result = ReadResult{std::move(blob->data), MicrosecondsSince(fetching->start)};
   } else if (absl::IsDataLoss(blob.status()) || absl::IsNotFound(blob.status())) {
@@ -344,6 +359,15 @@ void ChunkStore::Put(std::shared_ptr<Writing> writing) {
 }
 
 void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status) {
+  // A disk that filled up before the capacity did says so by now: once more, with room made.
+  if (absl::IsResourceExhausted(status) && !writing->tried_again) {
+    writing->tried_again = true;
+    {
+      absl::MutexLock lock(&mutex_);
+      reserved_bytes_ -= writing->footprint;
+    }
+    return StartPut(std::move(writing));
+  }
   const bool stored = status.ok();
   const bool there = stored || absl::IsAlreadyExists(status);
   std::deque<WriteWaiter> finished;
@@ -436,8 +460,23 @@ void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
         while (deleting->next < deleting->blocks.size()) {
           EndDeleting(deleting->blocks[deleting->next++].id);
         }
+        RefuseWaiting(status);
         DeleteNext(std::move(deleting));
       });
+}
+
+void ChunkStore::RefuseWaiting(const absl::Status& status) {
+  std::deque<std::shared_ptr<Writing>> refused;
+  {
+    absl::MutexLock lock(&mutex_);
+    refused.swap(waiting_for_room_);
+    waiting_bytes_ = 0;
+    for (const std::shared_ptr<Writing>& writing : refused) {
+      writing->footprint = 0;
+      writing->tried_again = true;
+    }
+  }
+  for (std::shared_ptr<Writing>& writing : refused) FinishPut(std::move(writing), status);
 }
 
 void ChunkStore::EndDeleting(const BlockId& id) {

@@ -120,6 +120,9 @@ class ChunkStore {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DeleteAll(std::vector<PrefixIndex::Removed> removed);
   void DeleteNext(std::shared_ptr<Deleting> deleting);
+  // Fails the puts that wait for room: where nothing can be deleted there will be none, and
+  // evicting more would only empty the index.
+  void RefuseWaiting(const absl::Status& status);
   // Lets the put that waits for it go on.
   void EndDeleting(const BlockId& id);
 

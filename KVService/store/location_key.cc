@@ -1,10 +1,12 @@
 #include "KVService/store/location_key.h"
 
 #include <openssl/rand.h>
+#include <spdlog/spdlog.h>
 
 #include <cstring>
 
 #include "KVCommon/digest.h"
+#include "KVCommon/status_macros.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 
@@ -35,6 +37,17 @@ absl::Status PutNow(BlobStore& storage, const BlobId& id, Blob blob) {
   return result;
 }
 
+absl::Status DeleteNow(BlobStore& storage, const BlobId& id) {
+  absl::Status result;
+  absl::Notification done;
+  storage.Delete(id, [&](absl::Status status) {
+    result = std::move(status);
+    done.Notify();
+  });
+  done.WaitForNotification();
+  return absl::IsNotFound(result) ? absl::OkStatus() : result;
+}
+
 }  // namespace
 
 absl::StatusOr<LocationCodec::Key> LoadLocationKey(BlobStore& storage) {
@@ -49,7 +62,14 @@ absl::StatusOr<LocationCodec::Key> LoadLocationKey(BlobStore& storage) {
       std::memcpy(key.data(), blob->data.data(), key.size());
       return key;
     }
-    if (!absl::IsNotFound(blob.status())) return blob.status();
+    if (absl::IsDataLoss(blob.status())) {
+      // Locations given out so far become misses; a store that never opens again would be worse.
+      spdlog::error("the location key is damaged and is made anew error=\"{}\"",
+                    std::string(blob.status().message()));
+      KV_RETURN_IF_ERROR(DeleteNow(storage, id));
+    } else if (!absl::IsNotFound(blob.status())) {
+      return blob.status();
+    }
     LocationCodec::Key fresh;
     if (RAND_bytes(fresh.data(), fresh.size()) != 1) {
       return absl::InternalError("no random bytes for the location key");

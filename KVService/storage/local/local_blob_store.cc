@@ -1,6 +1,7 @@
 #include "KVService/storage/local/local_blob_store.h"
 
 #include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -38,6 +39,9 @@ struct LocalBlobStore::Op {
 namespace {
 
 constexpr std::string_view kFormat = "kvstore-local 1\n";
+
+// How long a disk that was full is taken to be so, before it is tried again.
+constexpr absl::Duration kFullDiskMemory = absl::Minutes(1);
 
 // The contract's codes: what the file system or RocksDB calls it is of no use to the caller.
 absl::Status AsDeviceError(const absl::Status& status) {
@@ -128,7 +132,10 @@ absl::Status LocalBlobStore::Start() {
   readers_ = std::make_unique<ThreadPool>("kv-read", options_.read_threads, options_.max_pending);
   writers_ =
       std::make_unique<ThreadPool>("kv-write", options_.write_threads, 2 * options_.max_pending);
-  recovery_ = {found.records, found.bytes, found.tail_bytes_cut, found.dangling_dropped,
+  for (const std::string& key : found.dangling_dropped) {
+    if (absl::StatusOr<BlobId> id = local::IdOf(key); id.ok()) lost_.push_back(*std::move(id));
+  }
+  recovery_ = {found.records, found.bytes, found.tail_bytes_cut, lost_.size(),
                absl::ToInt64Milliseconds(absl::Now() - begin)};
   return absl::OkStatus();
 }
@@ -175,7 +182,8 @@ absl::Status LocalBlobStore::Admit(size_t limit, uint64_t put_bytes) {
     return absl::UnavailableError(fmt::format("local store {} is closed", options_.directory));
   }
   if (pending_ >= limit ||
-      (pending_put_bytes_ > 0 && pending_put_bytes_ + put_bytes > options_.max_pending_put_bytes)) {
+      (put_bytes > 0 && pending_put_bytes_ > 0 &&
+       pending_put_bytes_ + put_bytes > options_.max_pending_put_bytes)) {
     return absl::ResourceExhaustedError(
         fmt::format("local store {}: {} operations, {} bytes of puts pending", options_.directory,
                     pending_, pending_put_bytes_));
@@ -299,7 +307,20 @@ absl::Status LocalBlobStore::WritePayload(Op& op) {
   }
   absl::MutexLock lock(&mutex_);
   reserved_bytes_ -= op.footprint;
+  if (absl::IsResourceExhausted(status)) NoteFullDisk(op.footprint);
   return status;
+}
+
+void LocalBlobStore::NoteFullDisk(uint64_t footprint) {
+  const absl::Time now = absl::Now();
+  const bool known = now < full_until_;
+  if (!known) {
+    spdlog::warn("disk full directory={} used_bytes={}: evicting to write, for {} s",
+                 options_.directory, usage_.used_bytes, absl::ToInt64Seconds(kFullDiskMemory));
+  }
+  const uint64_t least = known ? std::min(full_at_, usage_.used_bytes) : usage_.used_bytes;
+  full_at_ = least - std::min(least, footprint);
+  full_until_ = now + kFullDiskMemory;
 }
 
 void LocalBlobStore::CommitOp(std::unique_ptr<Op> op) {
@@ -438,6 +459,7 @@ absl::Status LocalBlobStore::List(const std::function<void(BlobInfo)>& visit) {
     // Close waits for it; the limit is not for it, since it takes no place in a queue.
     ++pending_;
   }
+  for (const BlobId& id : lost_) visit({.id = id, .lost = true});
   const absl::Status status = metadata_->ForEach(
       [&visit](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
         absl::StatusOr<BlobId> id = local::IdOf(key);
@@ -452,7 +474,12 @@ absl::Status LocalBlobStore::List(const std::function<void(BlobInfo)>& visit) {
 
 BlobStoreUsage LocalBlobStore::Usage() const {
   absl::MutexLock lock(&mutex_);
-  return usage_;
+  BlobStoreUsage usage = usage_;
+  if (full_until_ != absl::InfinitePast() && absl::Now() < full_until_ &&
+      (usage.capacity_bytes == 0 || full_at_ < usage.capacity_bytes)) {
+    usage.capacity_bytes = std::max<uint64_t>(full_at_, 1);
+  }
+  return usage;
 }
 
 uint64_t LocalBlobStore::FootprintOf(const BlobId& id, const Blob& blob) const {

@@ -64,7 +64,7 @@ struct RecoveryReport {
   uint64_t records = 0;
   uint64_t bytes = 0;             // their footprints
   uint64_t tail_bytes_cut = 0;    // preallocated or unindexed, behind the last records
-  uint64_t dangling_dropped = 0;  // metadata whose payload was missing or too short
+  uint64_t dangling_dropped = 0;  // blobs whose payload was missing or too short; List says which
   int64_t milliseconds = 0;
 };
 
@@ -124,8 +124,13 @@ class LocalBlobStore : public BlobStore {
   bool OnOwnThread() const;
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return pending_ == 0; }
 
+  // What is used is all that the disk gives, less the put that it refused: Usage says so for a
+  // while, so that who evicts for the capacity evicts for the disk.
+  void NoteFullDisk(uint64_t footprint) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const LocalOptions options_;
   RecoveryReport recovery_;
+  std::vector<BlobId> lost_;  // found without their data at the opening
 
   std::unique_ptr<DirectoryLock> directory_lock_;
   std::unique_ptr<local::Metadata> metadata_;
@@ -140,6 +145,8 @@ class LocalBlobStore : public BlobStore {
   size_t pending_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t pending_put_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   BlobStoreUsage usage_ ABSL_GUARDED_BY(mutex_);
+  uint64_t full_at_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Time full_until_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   uint64_t reserved_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of puts that are not committed yet
   // The names that a Put or Delete is running for, and those that wait for it.
   absl::flat_hash_map<std::string, std::deque<std::unique_ptr<Op>>> busy_ ABSL_GUARDED_BY(mutex_);

@@ -106,11 +106,12 @@ class Recovery {
   // Before any file changes: were it the other way round, a crash between would leave metadata
   // that a later segment could seem to fulfil.
   absl::Status DropDangling() {
-    result_.dangling_dropped = dangling_.size();
     if (dangling_.empty()) return absl::OkStatus();
     std::vector<MetadataChange> changes;
     for (const std::string& key : dangling_) changes.push_back({&key, nullptr});
-    return metadata_->Apply(changes, /*sync=*/true);
+    KV_RETURN_IF_ERROR(metadata_->Apply(changes, /*sync=*/true));
+    result_.dangling_dropped = std::move(dangling_);
+    return absl::OkStatus();
   }
 
   absl::Status Settle(Found& found) {

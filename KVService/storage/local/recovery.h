@@ -16,9 +16,9 @@ namespace kvstore::local {
 
 struct Recovered {
   uint64_t records = 0;
-  uint64_t bytes = 0;             // their footprints
-  uint64_t tail_bytes_cut = 0;    // what segments had behind their last indexed record
-  uint64_t dangling_dropped = 0;  // metadata without a record to go with it
+  uint64_t bytes = 0;                         // their footprints
+  uint64_t tail_bytes_cut = 0;                // what segments had behind their last indexed record
+  std::vector<std::string> dangling_dropped;  // keys of metadata without a record to go with it
   uint32_t next_segment = 1;
   std::vector<std::pair<std::shared_ptr<Segment>, uint64_t>> segments;  // with their records
 };

@@ -92,12 +92,17 @@ absl::StatusOr<SegmentSet::Place> SegmentSet::Reserve(uint64_t footprint) {
     }
   }
   const uint64_t size = std::max(footprint, options_.segment_bytes);
-  KV_ASSIGN_OR_RETURN(std::shared_ptr<Segment> segment, Create(size));
-  const bool own = footprint > options_.segment_bytes;
+  absl::StatusOr<std::shared_ptr<Segment>> created = Create(size);
+  // A disk that is nearly full may still have room for the record itself.
+  const bool tight = absl::IsResourceExhausted(created.status()) && size > footprint;
+  if (tight) created = Create(footprint);
+  if (!created.ok()) return created.status();
+  std::shared_ptr<Segment> segment = *std::move(created);
+  const bool own = tight || footprint > options_.segment_bytes;
   const uint32_t full = own ? 0 : std::exchange(active_, segment->id());
   {
     absl::MutexLock lock(&mutex_);
-    entries_[segment->id()] = {segment, footprint, size, 1, own};
+    entries_[segment->id()] = {segment, footprint, own ? footprint : size, 1, own};
   }
   if (full != 0) SealAndTrim(full);
   return Place{std::move(segment), 0};
