@@ -8,7 +8,6 @@
 #include "KVService/http/http_testing.h"
 #include "KVService/http/test_server.h"
 #include "KVService/http/transfer.h"
-#include "absl/synchronization/notification.h"
 
 namespace kvstore::testing {
 namespace {

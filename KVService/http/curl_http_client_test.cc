@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
 #include <memory>
 #include <thread>
 
 #include "KVService/http/http_testing.h"
 #include "KVService/http/test_server.h"
-#include "absl/synchronization/notification.h"
 
 namespace kvstore::testing {
 namespace {
@@ -178,9 +178,10 @@ TEST(CurlHttpClientTest, HundredsAtOnceStayWithinTheConnectionLimit) {
 }
 
 TEST(CurlHttpClientTest, RefusesWhatItsQueueCannotHold) {
-  absl::Notification go;
+  std::promise<void> go;
+  const std::shared_future<void> gone = go.get_future().share();
   TestServer server([&](const TestRequest&, TestConnection& connection) {
-    go.WaitForNotification();
+    gone.wait();
     connection.Reply(200, "");
   });
   HttpClientOptions options = OneThread();
@@ -194,7 +195,7 @@ TEST(CurlHttpClientTest, RefusesWhatItsQueueCannotHold) {
   const auto refused = SendNow(client, Request(HttpMethod::kGet, server.Url("/?sig=SECRET")));
   EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
   EXPECT_EQ(refused.status().ToString().find("SECRET"), std::string::npos);
-  go.Notify();
+  go.set_value();
   for (auto& response : accepted) EXPECT_TRUE(response.get().ok());
   EXPECT_TRUE(SendNow(client, Request(HttpMethod::kGet, server.Url())).ok());
 }
@@ -217,18 +218,18 @@ TEST(CurlHttpClientTest, TimersRunInOrderAndNotEarly) {
   CurlHttpClient client(OneThread());
   const absl::Time begin = absl::Now();
   std::string order;
-  absl::Notification last;
+  std::promise<void> last;
   client.RunAfter(absl::Milliseconds(60), [&](absl::Status status) {
     EXPECT_TRUE(status.ok());
     EXPECT_GE(absl::Now() - begin, absl::Milliseconds(60));
     order += "b";
-    last.Notify();
+    last.set_value();
   });
   client.RunAfter(absl::ZeroDuration(), [&](absl::Status status) {
     EXPECT_TRUE(status.ok());
     order += "a";
   });
-  last.WaitForNotification();
+  last.get_future().wait();
   EXPECT_EQ(order, "ab");
 }
 

@@ -57,7 +57,8 @@ void Pipeline::Send(HttpRequest request, Done done) {
 
 void Pipeline::Begin(std::unique_ptr<Op> op) {
   const absl::Time deadline = op->request.deadline;
-  limit_.Acquire(deadline, [self = shared_from_this(), op = std::move(op)](
+  const std::shared_ptr<Pipeline> self = shared_from_this();  // `done` may drop the last other
+  limit_.Acquire(deadline, [self, op = std::move(op)](
                                absl::StatusOr<ConcurrencyLimit::Permit> permit) mutable {
     if (!permit.ok()) return std::move(op->done)(permit.status());
     op->permit = *permit;
