@@ -164,8 +164,10 @@ void BlobContainer::Delete(std::string name, std::string etag, absl::Time deadli
   pipeline_->Send(std::move(request), [name = std::move(name), done = std::move(done)](
                                           absl::StatusOr<Exchange> exchange) mutable {
     absl::Status status = StatusOf(exchange, "delete", name);
-    // Our own doing, whose answer was lost; or another's, and then it is as gone.
-    const bool deleted = absl::IsNotFound(status) && exchange.ok() && exchange->ambiguous;
+    // That version is gone: our own doing, whose answer was lost, or another's, which is as good.
+    // Azurite finds the condition not met where there is no blob at all.
+    const bool gone = absl::IsNotFound(status) || absl::IsFailedPrecondition(status);
+    const bool deleted = gone && exchange.ok() && exchange->ambiguous;
     std::move(done)(deleted ? absl::OkStatus() : std::move(status));
   });
 }

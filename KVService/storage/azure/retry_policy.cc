@@ -2,11 +2,24 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "KVService/storage/azure/blob_responses.h"
 #include "absl/strings/numbers.h"
 
 namespace kvstore::azure {
+
+namespace {
+
+// Whether the body was damaged on its way. Azurite has no code of its own for it.
+bool IsMd5Mismatch(const HttpResponse& response) {
+  const std::string code = ErrorCode(response);
+  return code == "Md5Mismatch" ||
+         (code == "InvalidOperation" &&
+          AsText(response.body.bytes()).find("contentMD5") != std::string_view::npos);
+}
+
+}  // namespace
 
 Verdict Judge(const absl::StatusOr<HttpResponse>& result) {
   if (!result.ok()) {
@@ -25,8 +38,7 @@ Verdict Judge(const absl::StatusOr<HttpResponse>& result) {
     case 504:
       return Verdict::kRetry;
     case 400:
-      // The body was damaged on its way.
-      return ErrorCode(*result) == "Md5Mismatch" ? Verdict::kRetry : Verdict::kFinal;
+      return IsMd5Mismatch(*result) ? Verdict::kRetry : Verdict::kFinal;
     default:
       return Verdict::kFinal;
   }
