@@ -33,6 +33,7 @@ struct HttpClientOptions {
   absl::Duration max_idle = absl::Seconds(118);         // an older connection is not reused
   absl::Duration dns_cache = absl::Seconds(300);
   std::string ca_file;  // PEM; trusted instead of the system's. Certificates are always checked
+  std::string proxy;    // URL of one for all requests; empty: none, whatever the environment says
   // One line an exchange, without secrets (exchange_log.h). Thread-safe; empty: no log.
   std::function<void(const std::string& line)> log;
 };

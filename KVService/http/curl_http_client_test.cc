@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <future>
 #include <memory>
 #include <thread>
@@ -143,6 +144,24 @@ TEST(CurlHttpClientTest, ReusesItsConnections) {
     EXPECT_EQ(Body(*response), body);
   }
   EXPECT_EQ(server.connections(), 1);
+}
+
+TEST(CurlHttpClientTest, UsesTheProxyItIsGivenAndNoOther) {
+  TestServer server([](const TestRequest& request, TestConnection& connection) {
+    connection.Reply(200, request.target);
+  });
+  ::setenv("http_proxy", "http://127.0.0.1:1", 1);
+  CurlHttpClient direct({});
+  const auto response = SendNow(direct, Request(HttpMethod::kGet, server.Url("/x")));
+  ::unsetenv("http_proxy");
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(Body(*response), "/x");
+  HttpClientOptions options;
+  options.proxy = server.Url("");
+  CurlHttpClient proxied(options);
+  const auto through = SendNow(proxied, Request(HttpMethod::kGet, "http://host.invalid/y"));
+  ASSERT_TRUE(through.ok()) << through.status();
+  EXPECT_EQ(Body(*through), "http://host.invalid/y");
 }
 
 TEST(CurlHttpClientTest, HundredsAtOnceStayWithinTheConnectionLimit) {

@@ -233,7 +233,7 @@ void EventLoop::End(uint64_t id, absl::StatusOr<HttpResponse> result) {
     curl_multi_remove_handle(multi_, handle);
     running_.erase(handle);
     call->transfer.reset();
-    idle_handles_.push_back(handle);
+    ReturnHandle(handle);
     --endpoint.active;
   } else {
     endpoint.waiting.erase(std::find(endpoint.waiting.begin(), endpoint.waiting.end(), id));
@@ -271,6 +271,14 @@ CURL* EventLoop::TakeHandle() {
   CURL* const handle = idle_handles_.back();
   idle_handles_.pop_back();
   return handle;
+}
+
+void EventLoop::ReturnHandle(CURL* handle) {
+  if (idle_handles_.size() < options_.max_connections) {
+    idle_handles_.push_back(handle);
+  } else {
+    curl_easy_cleanup(handle);
+  }
 }
 
 // On the loop's own thread, which holds SIGPIPE.

@@ -88,6 +88,7 @@ class EventLoop {
   int PollMilliseconds() const;
 
   CURL* TakeHandle();
+  void ReturnHandle(CURL* handle);
   void CloseConnections();
 
   const Options options_;

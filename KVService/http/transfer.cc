@@ -72,6 +72,8 @@ absl::Status Transfer::Prepare(const HttpClientOptions& options) {
                    static_cast<long>(absl::ToInt64Seconds(options.max_idle)));
   curl_easy_setopt(handle_, CURLOPT_CONNECTTIMEOUT_MS,
                    static_cast<long>(absl::ToInt64Milliseconds(options.connect_timeout)));
+  // Set even if it is empty, or curl would ask the environment.
+  curl_easy_setopt(handle_, CURLOPT_PROXY, options.proxy.c_str());
   if (!options.ca_file.empty()) {
     curl_easy_setopt(handle_, CURLOPT_CAINFO, options.ca_file.c_str());
     curl_easy_setopt(handle_, CURLOPT_CAPATH, nullptr);
@@ -189,8 +191,9 @@ size_t Transfer::OnBody(char* data, size_t size, size_t count, void* self) {
 }
 
 bool Transfer::MakeRoom(size_t more) {
-  const size_t limit = request_->max_response_bytes;
   const size_t needed = received_ + more;
+  if (needed <= buffer_.size()) return true;
+  const size_t limit = request_->max_response_bytes;
   curl_off_t length = -1;
   curl_easy_getinfo(handle_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
   const size_t announced = length > 0 ? static_cast<size_t>(length) : 0;
@@ -199,7 +202,6 @@ bool Transfer::MakeRoom(size_t more) {
         absl::ResourceExhaustedError(fmt::format("the response has more than {} bytes", limit));
     return false;
   }
-  if (needed <= buffer_.size()) return true;
   // Exact where the length is known; else the hint, then twice as much each time.
   size_t wanted = announced;
   if (wanted < needed) {

@@ -11,6 +11,11 @@ main="$prefix/node_modules/azurite/dist/src/blob/main.js"
 if [[ ! -f "$main" ]]; then
   command -v npm >/dev/null || { echo "install_azurite.sh: npm is not installed" >&2; exit 1; }
   mkdir -p "$prefix"
+  # Tests that start together must not install into each other's files.
+  exec 9>"$prefix/.lock"
+  if command -v flock >/dev/null; then flock 9; fi
+fi
+if [[ ! -f "$main" ]]; then
   npm install --no-save --no-audit --no-fund --loglevel=error --prefix "$prefix" \
     "azurite@$version" >&2
 fi
