@@ -19,6 +19,8 @@ inline constexpr size_t kMaxBufferBytes = 96u << 20;
 inline constexpr size_t kMaxPromptTokens = 4u << 20;
 // Of any one string field: resource, container, partition, completion id, location.
 inline constexpr size_t kMaxNameBytes = 1024;
+// Of an account's and of a container's name: they are part of every block's name in storage.
+inline constexpr size_t kMaxAccountBytes = 128;
 // Requests of one StreamingRead that are fetched at a time.
 inline constexpr size_t kStreamWindow = 32;
 

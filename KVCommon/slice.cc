@@ -1,5 +1,6 @@
 #include "KVCommon/slice.h"
 
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -11,8 +12,11 @@
 
 namespace kvstore {
 
-Buffer Buffer::Allocate(size_t size) {
-  const size_t alignment = size >= kDirectAlignment ? kDirectAlignment : alignof(std::max_align_t);
+Buffer Buffer::Allocate(size_t size) { return AllocateAligned(size, alignof(std::max_align_t)); }
+
+Buffer Buffer::AllocateForDirectIo(size_t size) { return AllocateAligned(size, kDirectAlignment); }
+
+Buffer Buffer::AllocateAligned(size_t size, size_t alignment) {
   auto* memory =
       static_cast<std::byte*>(::operator new(size ? size : 1, std::align_val_t(alignment)));
   Buffer buffer;

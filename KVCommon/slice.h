@@ -44,13 +44,15 @@ class Slice {
   size_t size_ = 0;
 };
 
-// Uninitialised memory with one owner. From kDirectAlignment bytes up it is aligned for direct I/O.
+// Uninitialised memory with one owner.
 class Buffer {
  public:
   static constexpr size_t kDirectAlignment = 4096;
 
   Buffer() = default;
   static Buffer Allocate(size_t size);
+  // On a page's boundary, as I/O past the page cache needs it. Costs up to a page more.
+  static Buffer AllocateForDirectIo(size_t size);
 
   std::byte* data() { return data_.get(); }
   size_t size() const { return size_; }
@@ -64,6 +66,8 @@ class Buffer {
   }
 
  private:
+  static Buffer AllocateAligned(size_t size, size_t alignment);
+
   std::shared_ptr<std::byte> data_;
   size_t size_ = 0;
 };

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "KVService/platform/machine.h"
+
 namespace kvstore {
 namespace {
 
@@ -20,8 +22,11 @@ none   once the operating system has it: survives a crash of the server, not of 
 batch  once it is on the disk, synced together with the writes of that moment
 each   once it is on the disk, synced on its own)";
 
+// Less holds no block of many models, and no segment.
+constexpr uint64_t kLeastCapacity = uint64_t{16} << 20;
+
 // Accepts "4GiB", "512MB", "1048576".
-CLI::Option* AddSize(CLI::App& app, const std::string& name, uint64_t& value,
+CLI::Option* AddSize(CLI::App& app, const std::string& name, std::optional<uint64_t>& value,
                      const std::string& description) {
   return app.add_option(name, value, description)
       ->transform(CLI::AsSizeValue(false))
@@ -63,7 +68,7 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
           "[default: 80 % of what the file system has to give]")
       ->group("Storage");
   AddSize(app, "--memory", options.memory_bytes,
-          "RAM for the hottest blocks [default: a quarter of the machine's]")
+          "RAM for the hottest blocks; 0 for none [default: a quarter of the machine's]")
       ->group("Storage");
   app.add_option("--durability", options.durability, kDurability)
       ->capture_default_str()
@@ -85,12 +90,13 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
   }
-#ifndef _WIN32
-  if (options.transport == "winhttp") {
+  if (options.transport == "winhttp" && !HasWinHttp()) {
     return app.exit(
         CLI::ValidationError("--transport", "winhttp exists on Windows only; use libcurl"));
   }
-#endif
+  if (options.capacity_bytes.value_or(kLeastCapacity) < kLeastCapacity) {
+    return app.exit(CLI::ValidationError("--capacity", "must be at least 16MiB"));
+  }
   options.metrics = !disable_metrics;
   options.multi_nic = !disable_multi_nic;
   return options;

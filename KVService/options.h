@@ -3,6 +3,7 @@
 #define KVSERVICE_OPTIONS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -18,8 +19,8 @@ struct ServerOptions {
   bool sdk_logging = false;
   bool multi_nic = true;
   std::string data_dir = "kvstore-data";
-  uint64_t capacity_bytes = 0;  // 0: 80 % of what the file system could give the store
-  uint64_t memory_bytes = 0;    // 0: a quarter of the machine's memory
+  std::optional<uint64_t> capacity_bytes;  // none: 80 % of what the file system could give
+  std::optional<uint64_t> memory_bytes;    // none: a quarter of the machine's memory
   std::string durability = "batch";
 };
 

@@ -34,20 +34,13 @@ uint64_t DefaultCapacity(const std::string& directory) {
   std::filesystem::create_directories(directory, error);
   const std::filesystem::space_info space = std::filesystem::space(directory, error);
   if (error) return 0;  // opening the store will say what is wrong
-  uint64_t used = 0;
-  for (std::filesystem::recursive_directory_iterator it(directory, error), end; !error && it != end;
-       it.increment(error)) {
-    std::error_code ignored;
-    if (it->is_regular_file(ignored)) used += it->file_size(ignored);
-  }
-  return (space.available + used) / 10 * 8;
+  return (space.available + AllocatedBytes(directory)) / 10 * 8;
 }
 
 absl::StatusOr<std::unique_ptr<ChunkStore>> OpenStore(const ServerOptions& options) {
   LocalOptions local;
   local.directory = options.data_dir;
-  local.capacity_bytes =
-      options.capacity_bytes ? options.capacity_bytes : DefaultCapacity(options.data_dir);
+  local.capacity_bytes = options.capacity_bytes.value_or(DefaultCapacity(options.data_dir));
   local.durability = DurabilityOf(options.durability);
   const size_t processors = std::max(1u, std::thread::hardware_concurrency());
   const size_t threads = options.threads > 0 ? options.threads : std::max<size_t>(4, processors);
@@ -57,11 +50,11 @@ absl::StatusOr<std::unique_ptr<ChunkStore>> OpenStore(const ServerOptions& optio
                       LocalBlobStore::Open(std::move(local)));
   const RecoveryReport& recovery = storage->recovery();
   spdlog::info(
-      "store opened directory={} chunks={} bytes={} tail_bytes_cut={} dangling_dropped={} ms={}",
+      "store opened directory={} records={} bytes={} tail_bytes_cut={} dangling_dropped={} ms={}",
       options.data_dir, recovery.records, recovery.bytes, recovery.tail_bytes_cut,
       recovery.dangling_dropped, recovery.milliseconds);
   ChunkStoreOptions store;
-  store.memory_bytes = options.memory_bytes ? options.memory_bytes : TotalMemoryBytes() / 4;
+  store.memory_bytes = options.memory_bytes.value_or(TotalMemoryBytes() / 4);
   return ChunkStore::Open(store, std::move(storage));
 }
 
@@ -94,6 +87,7 @@ int main(int argc, char** argv) {
   if (const int* code = std::get_if<int>(&parsed)) return *code;
   const auto& options = std::get<kvstore::ServerOptions>(parsed);
   kvstore::HoldStopSignals();
+  kvstore::RaiseOpenFileLimit();
   kvstore::SetUpLog(options.log_level);
   if (const absl::Status status = kvstore::Run(options); !status.ok()) {
     spdlog::error("failed {}", std::string(status.message()));

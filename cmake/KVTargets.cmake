@@ -10,6 +10,17 @@ if(KV_SANITIZE)
   add_compile_options(-fsanitize=${KV_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${KV_SANITIZE})
 endif()
+if(KV_SANITIZE MATCHES "thread")
+  # Our calls of absl::Mutex go through tsan_mutex.cc (which says why), in every program.
+  add_library(kv_tsan_mutex OBJECT ${CMAKE_SOURCE_DIR}/cmake/tsan_mutex.cc)
+  target_link_libraries(kv_tsan_mutex PUBLIC absl::synchronization)
+  foreach(symbol 4LockEv 6UnlockEv 10ReaderLockEv 12ReaderUnlockEv D1Ev
+          5AwaitERKNS0_9ConditionE 17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE
+          16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE)
+    add_link_options(LINKER:--wrap=_ZN4absl7debian35Mutex${symbol})
+  endforeach()
+  link_libraries($<BUILD_INTERFACE:kv_tsan_mutex>)
+endif()
 
 # kv_library(NAME SOURCES a.cc … DEPS target …): a module. Its header and source files are listed.
 function(kv_library name)

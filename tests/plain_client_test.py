@@ -425,7 +425,7 @@ class ServerTest(unittest.TestCase):
                        "--data-dir", "--capacity", "--memory", "--durability", "--config"):
             self.assertIn(option, result.stdout)
         for options in (("--port", "x"), ("--port", "70000"), ("--durability", "maybe"),
-                        ("--capacity", "lots"), ("--no-such-option",), ("--log-level", "loud"),
+                        ("--capacity", "lots"), ("--capacity", "1MiB"), ("--no-such-option",), ("--log-level", "loud"),
                         ("--config", "/no/such/file"), ("--transport", "winhttp")):
             result = self.run_server(*options)
             self.assertNotEqual(result.returncode, 0, options)

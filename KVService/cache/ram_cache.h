@@ -19,8 +19,9 @@ namespace kvstore {
 // Thread-safe. The lock is held for table work only, never while memory is freed.
 class RamCache {
  public:
-  // Charged for each block beside its bytes: tables, allocator, control block.
-  static constexpr uint64_t kOverheadBytes = 256;
+  // Charged for each block beside its bytes: tables, allocator, control block, and the record's
+  // header where the block was read from disk.
+  static constexpr uint64_t kOverheadBytes = 512;
 
   struct Usage {
     uint64_t blocks = 0;

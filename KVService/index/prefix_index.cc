@@ -186,6 +186,14 @@ void PrefixIndex::Touch(std::span<const BlockId> prompt) {
   }
 }
 
+void PrefixIndex::Renew(const BlockId& id) {
+  absl::MutexLock lock(&mutex_);
+  const std::optional<uint32_t> slot = FindSlot(id);
+  if (!slot) return;
+  recency_.Erase(*slot);
+  recency_.Insert(*slot, OnlyBearer(entries_[*slot].space, entries_[*slot].parent_hash));
+}
+
 void PrefixIndex::UnlinkVersion(uint32_t slot) {
   const auto it = by_digest_.find(slot);  // by key: finds the first of the chain
   const uint32_t head = *it;

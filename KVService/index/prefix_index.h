@@ -72,6 +72,10 @@ class PrefixIndex {
   // Marks a prompt's blocks as just used; in its order, first block first.
   void Touch(std::span<const BlockId> prompt);
 
+  // Gives a block the recency that it would have if it were inserted now: right behind its parent.
+  // For a writer that brings it again.
+  void Renew(const BlockId& id);
+
   // Removes a block (only the one of that generation, where given) and whatever is matched
   // through its hash: a block by parent must not be found behind a later block that happens to bear
   // its parent's hash. Deepest first, the block itself last; empty where it was not there.

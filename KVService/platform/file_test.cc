@@ -64,7 +64,7 @@ TEST(FileTest, ReadsDirectlyWhereItCan) {
   auto file = RealFileSystem()->Open(path, FileMode::kReadDirect);
   if (absl::IsInvalidArgument(file.status())) GTEST_SKIP() << "no direct reads here";
   ASSERT_TRUE(file.ok()) << file.status();
-  Buffer buffer = Buffer::Allocate(4096);
+  Buffer buffer = Buffer::AllocateForDirectIo(4096);
   ASSERT_TRUE((*file)->ReadAt(4096, buffer.bytes()).ok());
   EXPECT_EQ(std::memcmp(buffer.data(), text.data(), 4096), 0);
 }

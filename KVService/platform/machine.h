@@ -3,11 +3,22 @@
 #define KVSERVICE_PLATFORM_MACHINE_H_
 
 #include <cstdint>
+#include <string>
 
 namespace kvstore {
 
 // Of RAM; never 0.
 uint64_t TotalMemoryBytes();
+
+// What the files below a directory take of the disk: holes do not count. 0 where there is none.
+uint64_t AllocatedBytes(const std::string& directory);
+
+// Raises this process's limit of open files to what the system lets it: the local store keeps every
+// segment open, about 4,000 a TiB.
+void RaiseOpenFileLimit();
+
+// Whether the system brings WinHTTP.
+bool HasWinHttp();
 
 }  // namespace kvstore
 

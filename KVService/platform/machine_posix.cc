@@ -1,4 +1,8 @@
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <filesystem>
 
 #include "KVService/platform/machine.h"
 
@@ -11,5 +15,28 @@ uint64_t TotalMemoryBytes() {
   if (pages <= 0 || size <= 0) return uint64_t{4} << 30;
   return static_cast<uint64_t>(pages) * static_cast<uint64_t>(size);
 }
+
+uint64_t AllocatedBytes(const std::string& directory) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (std::filesystem::recursive_directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    struct stat status;
+    constexpr uint64_t kStatBlock = 512;  // POSIX leaves it open; Linux does not
+    if (lstat(it->path().c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
+      bytes += static_cast<uint64_t>(status.st_blocks) * kStatBlock;
+    }
+  }
+  return bytes;
+}
+
+void RaiseOpenFileLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);  // without it the store says which file it could not open
+}
+
+bool HasWinHttp() { return false; }
 
 }  // namespace kvstore

@@ -6,14 +6,38 @@
 #include "KVService/rpc/byte_buffer.h"
 #include "KVService/rpc/read_stream.h"
 #include "KVService/rpc/requests.h"
+#include "KVService/store/chunk_identity.h"
 
 namespace kvstore {
 namespace {
 
-grpc::ServerUnaryReactor* Finish(grpc::ServerUnaryReactor* reactor, const absl::Status& status) {
-  reactor->Finish(ToGrpc(status));
-  return reactor;
-}
+// A unary call from its arrival to its one Finish.
+class UnaryCall {
+ public:
+  UnaryCall(RpcLog* log, grpc::CallbackServerContext* context, std::string_view rpc)
+      : log_(log), reactor_(context->DefaultReactor()) {
+    record.rpc = rpc;
+  }
+
+  grpc::ServerUnaryReactor* reactor() const { return reactor_; }
+  const Stopwatch& watch() const { return watch_; }
+
+  grpc::ServerUnaryReactor* Finish(const absl::Status& status) {
+    record.code = CodeName(status.code());
+    record.total_us = watch_.elapsed_us();
+    log_->Write(record);
+    LogFailure(record, status);
+    reactor_->Finish(ToGrpc(status));
+    return reactor_;
+  }
+
+  RpcRecord record;
+
+ private:
+  RpcLog* log_;
+  grpc::ServerUnaryReactor* reactor_;
+  Stopwatch watch_;
+};
 
 struct ParsedWrite {
   Container container;
@@ -41,7 +65,7 @@ absl::StatusOr<ParsedWrite> ParseWrite(const grpc::ByteBuffer& bytes) {
   const wire::WriteRequest& request = parsed.request;
   KV_ASSIGN_OR_RETURN(parsed.container, ContainerOf(request.resource_name, request.container_name));
   if (!request.has_chunk) return absl::InvalidArgumentError("chunk is missing");
-  KV_RETURN_IF_ERROR(ChunkStore::Validate(request.chunk));  // before megabytes are copied
+  KV_RETURN_IF_ERROR(ValidateChunk(request.chunk));  // before megabytes are copied
   parsed.chunk = CanonicalChunk(message, request);
   return parsed;
 }
@@ -51,14 +75,12 @@ absl::StatusOr<ParsedWrite> ParseWrite(const grpc::ByteBuffer& bytes) {
 grpc::ServerUnaryReactor* KVService::Lookup(grpc::CallbackServerContext* context,
                                             const grpc::ByteBuffer* request,
                                             grpc::ByteBuffer* response) {
-  const Stopwatch watch;
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  RpcRecord record{.rpc = "Lookup"};
+  UnaryCall call(&log_, context, "Lookup");
   const auto answer = [&]() -> absl::Status {
     const ReceivedMessage message(*request);
     KV_ASSIGN_OR_RETURN(wire::LookupRequest lookup, wire::ParseLookupRequest(message.pieces()));
-    record.completion_id = std::move(lookup.completion_id);
-    record.blocks = static_cast<int64_t>(lookup.tokens.size() / kBlockTokens);
+    call.record.completion_id = std::move(lookup.completion_id);
+    call.record.blocks = static_cast<int64_t>(lookup.tokens.size() / kBlockTokens);
     KV_ASSIGN_OR_RETURN(const Container container,
                         ContainerOf(lookup.resource_name, lookup.container_name));
     if (lookup.tokens.empty()) return absl::InvalidArgumentError("tokens are missing");
@@ -70,44 +92,32 @@ grpc::ServerUnaryReactor* KVService::Lookup(grpc::CallbackServerContext* context
     }
     found.cached_blocks = static_cast<int32_t>(found.locations.size());
     found.success = true;
-    found.metrics = watch.Metrics(0);
-    record.found = found.cached_blocks;
+    found.metrics = call.watch().Metrics(0);
+    call.record.found = found.cached_blocks;
     *response = ToByteBuffer(wire::Encode(found));
     return absl::OkStatus();
   };
-  const absl::Status status = answer();
-  record.code = CodeName(status.code());
-  record.total_us = watch.elapsed_us();
-  log_.Write(record);
-  return Finish(reactor, status);
+  return call.Finish(answer());
 }
 
 grpc::ServerUnaryReactor* KVService::Read(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) {
-  const Stopwatch watch;
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  RpcRecord record{.rpc = "Read", .blocks = 1};
-  const auto finish = [this, watch, reactor](RpcRecord record, const absl::Status& status) {
-    record.code = CodeName(status.code());
-    record.total_us = watch.elapsed_us();
-    log_.Write(record);
-    Finish(reactor, status);
-  };
+  UnaryCall call(&log_, context, "Read");
+  call.record.blocks = 1;
   absl::StatusOr<LocatedRead> read = ParseRead(*request);
-  if (!read.ok()) {
-    finish(std::move(record), read.status());
-    return reactor;
-  }
-  record.completion_id = std::move(read->completion_id);
+  if (!read.ok()) return call.Finish(read.status());
+  call.record.completion_id = std::move(read->completion_id);
+  grpc::ServerUnaryReactor* reactor = call.reactor();
   store_.Read(
       read->container, read->location, DeadlineOf(context->deadline()),
-      [=, record = std::move(record)](absl::StatusOr<ChunkStore::ReadResult> result) mutable {
+      [call = std::move(call), response](absl::StatusOr<ChunkStore::ReadResult> result) mutable {
         if (!result.ok() && !absl::IsNotFound(result.status())) {
-          return finish(std::move(record), result.status());
+          call.Finish(result.status());
+          return;
         }
-        *response = AnswerRead(result, watch, &record);
-        finish(std::move(record), absl::OkStatus());
+        *response = AnswerRead(result, call.watch(), &call.record);
+        call.Finish(absl::OkStatus());
       });
   return reactor;
 }
@@ -115,34 +125,28 @@ grpc::ServerUnaryReactor* KVService::Read(grpc::CallbackServerContext* context,
 grpc::ServerUnaryReactor* KVService::Write(grpc::CallbackServerContext* context,
                                            const grpc::ByteBuffer* request,
                                            grpc::ByteBuffer* response) {
-  const Stopwatch watch;
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  RpcRecord record{.rpc = "Write", .blocks = 1};
-  const auto finish = [this, watch, reactor](RpcRecord record, const absl::Status& status) {
-    record.code = CodeName(status.code());
-    record.total_us = watch.elapsed_us();
-    log_.Write(record);
-    Finish(reactor, status);
-  };
+  UnaryCall call(&log_, context, "Write");
+  call.record.blocks = 1;
   absl::StatusOr<ParsedWrite> write = ParseWrite(*request);
-  if (!write.ok()) {
-    finish(std::move(record), write.status());
-    return reactor;
-  }
-  record.completion_id = write->request.chunk.completion_id;
-  record.bytes = static_cast<int64_t>(write->chunk.size());
+  if (!write.ok()) return call.Finish(write.status());
+  call.record.completion_id = write->request.chunk.completion_id;
+  call.record.bytes = static_cast<int64_t>(write->chunk.size());
+  grpc::ServerUnaryReactor* reactor = call.reactor();
   store_.Write(
       write->container, write->request.chunk, std::move(write->chunk),
       DeadlineOf(context->deadline()),
-      [=, record = std::move(record)](absl::StatusOr<ChunkStore::WriteResult> result) mutable {
-        if (!result.ok()) return finish(std::move(record), result.status());
-        record.storage_us = result->storage_us;
-        record.found = result->stored ? 0 : 1;
+      [call = std::move(call), response](absl::StatusOr<ChunkStore::WriteResult> result) mutable {
+        if (!result.ok()) {
+          call.Finish(result.status());
+          return;
+        }
+        call.record.storage_us = result->storage_us;
+        call.record.found = result->stored ? 0 : 1;
         wire::WriteResponse written;
         written.success = true;
-        written.metrics = watch.Metrics(result->storage_us);
+        written.metrics = call.watch().Metrics(result->storage_us);
         *response = ToByteBuffer(wire::Encode(written));
-        finish(std::move(record), absl::OkStatus());
+        call.Finish(absl::OkStatus());
       });
   return reactor;
 }

@@ -24,7 +24,10 @@ grpc::ByteBuffer AnswerRead(const absl::StatusOr<ChunkStore::ReadResult>& result
   wire::ReadResponse response;
   if (!result.ok()) {
     response.success = absl::IsNotFound(result.status());
-    if (!response.success) response.error = std::string(result.status().message());
+    if (!response.success) {
+      response.error = std::string(result.status().message());
+      LogFailure(*record, result.status());
+    }
     response.metrics = watch.Metrics(0);
     return ToByteBuffer(wire::FrameReadResponse(response, 0).head);
   }
@@ -141,6 +144,7 @@ void ReadStream::OnDone() {
     record_.code = broken_ ? "CANCELLED" : CodeName(status_.code());
     record_.total_us = watch_.elapsed_us();
     log_.Write(record_);
+    if (!broken_) LogFailure(record_, status_);
   }
   delete this;
 }

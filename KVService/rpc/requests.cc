@@ -1,6 +1,7 @@
 #include "KVService/rpc/requests.h"
 
 #include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
 
 #include "KVCommon/limits.h"
 #include "KVCommon/status_macros.h"
@@ -19,9 +20,9 @@ absl::StatusOr<Container> ContainerOf(const std::string& resource_name,
                                       const std::string& container_name) {
   KV_ASSIGN_OR_RETURN(std::string account, AccountNameOf(resource_name));
   if (container_name.empty()) return absl::InvalidArgumentError("container_name is missing");
-  if (container_name.size() > kMaxNameBytes) {
-    return absl::InvalidArgumentError(
-        fmt::format("container_name is longer than {} bytes", kMaxNameBytes));
+  if (account.size() > kMaxAccountBytes || container_name.size() > kMaxAccountBytes) {
+    return absl::InvalidArgumentError(fmt::format(
+        "the account's name or container_name is longer than {} bytes", kMaxAccountBytes));
   }
   if (account.find('\0') != std::string::npos || container_name.find('\0') != std::string::npos) {
     return absl::InvalidArgumentError("resource_name or container_name contains a NUL byte");
@@ -60,6 +61,23 @@ std::string_view CodeName(absl::StatusCode code) {
                                                 "UNAUTHENTICATED"};
   const auto index = static_cast<size_t>(code);
   return index < std::size(kNames) ? kNames[index] : "UNKNOWN";
+}
+
+void LogFailure(const RpcRecord& call, const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kInternal:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kDataLoss:
+      spdlog::error("call failed rpc={} code={} error=\"{}\"", call.rpc, CodeName(status.code()),
+                    std::string(status.message()));
+      return;
+    default:
+      spdlog::debug("call refused rpc={} code={} error=\"{}\"", call.rpc, CodeName(status.code()),
+                    std::string(status.message()));
+  }
 }
 
 absl::Time DeadlineOf(std::chrono::system_clock::time_point deadline) {

@@ -10,6 +10,7 @@
 
 #include "KVCommon/wire.h"
 #include "KVService/block/block_id.h"
+#include "KVService/observe/rpc_log.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -27,6 +28,9 @@ grpc::Status ToGrpc(const absl::Status& status);
 
 // gRPC's name of a code: "OK", "INVALID_ARGUMENT"…
 std::string_view CodeName(absl::StatusCode code);
+
+// Logs a call that failed: an error where the server is at fault, verbose where the caller is.
+void LogFailure(const RpcRecord& call, const absl::Status& status);
 
 // A call's deadline in our terms; a call without one gets a generous bound.
 absl::Time DeadlineOf(std::chrono::system_clock::time_point deadline);

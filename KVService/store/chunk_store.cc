@@ -1,15 +1,15 @@
 #include "KVService/store/chunk_store.h"
 
-#include <openssl/rand.h>
 #include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "KVCommon/status_macros.h"
+#include "KVService/store/chunk_identity.h"
+#include "KVService/store/location_key.h"
 #include "KVService/store/prefix_walk.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 
 namespace kvstore {
@@ -17,101 +17,6 @@ namespace {
 
 // Of a fetch that several callers may share, so none of theirs.
 constexpr absl::Duration kFetchTimeout = absl::Seconds(30);
-constexpr absl::Duration kOpenTimeout = absl::Seconds(30);
-
-// ---- the attributes that a block's blob carries, so that a restart knows what its name cannot
-// tell
-//   parent hash, 8 | creation time in microseconds, 8 | 1 where matched by its parent, else 0
-
-struct Attributes {
-  uint64_t parent_hash = 0;
-  int64_t created_us = 0;
-  bool by_parent = false;
-};
-
-std::string EncodeAttributes(const Attributes& attributes) {
-  std::string bytes(17, '\0');
-  std::memcpy(bytes.data(), &attributes.parent_hash, 8);
-  std::memcpy(bytes.data() + 8, &attributes.created_us, 8);
-  bytes[16] = attributes.by_parent ? 1 : 0;
-  return bytes;
-}
-
-std::optional<Attributes> DecodeAttributes(std::string_view bytes) {
-  if (bytes.size() != 17 || static_cast<unsigned char>(bytes[16]) > 1) return std::nullopt;
-  Attributes attributes;
-  std::memcpy(&attributes.parent_hash, bytes.data(), 8);
-  std::memcpy(&attributes.created_us, bytes.data() + 8, 8);
-  attributes.by_parent = bytes[16] == 1;
-  return attributes;
-}
-
-// ---- opening
-
-absl::StatusOr<Blob> GetNow(BlobStore& storage, const BlobId& id) {
-  absl::StatusOr<Blob> result;
-  absl::Notification done;
-  storage.Get(id, absl::Now() + kOpenTimeout, [&](absl::StatusOr<Blob> blob) {
-    result = std::move(blob);
-    done.Notify();
-  });
-  done.WaitForNotification();
-  return result;
-}
-
-absl::Status PutNow(BlobStore& storage, const BlobId& id, Blob blob) {
-  absl::Status result;
-  absl::Notification done;
-  storage.Put(id, std::move(blob), absl::Now() + kOpenTimeout, [&](absl::Status status) {
-    result = std::move(status);
-    done.Notify();
-  });
-  done.WaitForNotification();
-  return result;
-}
-
-// The key lives in the storage, so that locations outlive the server, and all servers of a storage
-// take each other's. Whoever puts it first decides.
-absl::StatusOr<LocationCodec::Key> LoadLocationKey(BlobStore& storage) {
-  const BlobId id{"-", "-", "location-key"};
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    absl::StatusOr<Blob> blob = GetNow(storage, id);
-    if (blob.ok()) {
-      LocationCodec::Key key;
-      if (blob->data.size() != key.size()) {
-        return absl::DataLossError("the stored location key has the wrong size");
-      }
-      std::memcpy(key.data(), blob->data.data(), key.size());
-      return key;
-    }
-    if (!absl::IsNotFound(blob.status())) return blob.status();
-    LocationCodec::Key fresh;
-    if (RAND_bytes(fresh.data(), fresh.size()) != 1) {
-      return absl::InternalError("no random bytes for the location key");
-    }
-    const Slice data = Slice::CopyOf(std::as_bytes(std::span(fresh)));
-    const absl::Status put = PutNow(storage, id, {data, Crc32c(data.bytes()), ""});
-    if (!put.ok() && !absl::IsAlreadyExists(put)) return put;
-  }
-  return absl::UnavailableError("the location key can be neither read nor made");
-}
-
-// ---- writing
-
-BlockVersion VersionOf(const wire::Chunk& chunk) {
-  const BlockTokens tokens = std::span(chunk.tokens).first<kBlockTokens>();
-  BlockVersion version;
-  if (chunk.prefix_digest) {
-    version.digest = *chunk.prefix_digest;
-  } else if (chunk.parent_hash == 0) {
-    version.digest = PrefixDigest(std::nullopt, tokens);  // a first block is its whole prefix
-  } else {
-    version.digest = ParentDigest(chunk.parent_hash, tokens);
-  }
-  version.tokens_crc = TokensCrc(tokens);
-  version.hash = chunk.hash;
-  return version;
-}
 
 int64_t MicrosecondsSince(absl::Time start) {
   return absl::ToInt64Microseconds(absl::Now() - start);
@@ -120,25 +25,6 @@ int64_t MicrosecondsSince(absl::Time start) {
 absl::Status ClosedError() { return absl::UnavailableError("the server is shutting down"); }
 
 }  // namespace
-
-absl::Status ChunkStore::Validate(const wire::Chunk& chunk) {
-  if (chunk.tokens.size() != kBlockTokens) {
-    return absl::InvalidArgumentError(fmt::format("chunk.tokens must be exactly {} tokens, got {}",
-                                                  kBlockTokens, chunk.tokens.size()));
-  }
-  if (chunk.buffer.size == 0) {
-    return absl::InvalidArgumentError("chunk.buffer is empty: there is nothing to store");
-  }
-  if (chunk.buffer.size > kMaxBufferBytes) {
-    return absl::InvalidArgumentError(fmt::format(
-        "chunk.buffer has {} bytes, more than the {} allowed", chunk.buffer.size, kMaxBufferBytes));
-  }
-  if (chunk.partition_key.size() > kMaxNameBytes || chunk.completion_id.size() > kMaxNameBytes) {
-    return absl::InvalidArgumentError(fmt::format(
-        "chunk.partition_key or chunk.completion_id is longer than {} bytes", kMaxNameBytes));
-  }
-  return absl::OkStatus();
-}
 
 struct ChunkStore::WriteWaiter {
   Blob blob;
@@ -199,14 +85,14 @@ ChunkStore::~ChunkStore() { Close().IgnoreError(); }  // who wants to know calls
 void ChunkStore::LoadIndex(std::vector<BlobInfo> blobs) {
   struct Loaded {
     NamedBlock block;
-    Attributes attributes;
+    BlockAttributes attributes;
     const BlobInfo* info;
   };
   std::vector<Loaded> loaded;
   loaded.reserve(blobs.size());
   for (const BlobInfo& info : blobs) {
     const std::optional<NamedBlock> block = ParseBlobName(info.id.name);
-    const std::optional<Attributes> attributes = DecodeAttributes(info.attributes);
+    const std::optional<BlockAttributes> attributes = DecodeAttributes(info.attributes);
     if (block && attributes) loaded.push_back({*block, *attributes, &info});
   }
   // Oldest first: the order of recency then begins as the order of writing.
@@ -311,7 +197,12 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
     result = ReadResult{std::move(blob->data), MicrosecondsSince(fetching->start)};
   } else if (absl::IsDataLoss(blob.status()) || absl::IsNotFound(blob.status())) {
     // A miss, and none that a next Lookup should find again.
-    if (absl::IsDataLoss(blob.status())) corrupt_chunks_.fetch_add(1, std::memory_order_relaxed);
+    if (absl::IsDataLoss(blob.status())) {
+      corrupt_chunks_.fetch_add(1, std::memory_order_relaxed);
+      spdlog::error("corrupt chunk removed blob={}/{}/{} error=\"{}\"", fetching->blob_id.account,
+                    fetching->blob_id.container, fetching->blob_id.name,
+                    std::string(blob.status().message()));
+    }
     std::vector<PrefixIndex::Removed> removed;
     if (generation) {
       absl::MutexLock lock(&mutex_);
@@ -329,12 +220,13 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
 
 void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
                        absl::Time deadline, WriteDone done) {
-  if (absl::Status valid = Validate(chunk); !valid.ok()) return std::move(done)(std::move(valid));
+  if (absl::Status valid = ValidateChunk(chunk); !valid.ok())
+    return std::move(done)(std::move(valid));
   const PartitionDigest partition = DigestPartition(chunk.partition_key);
   const BlockId id{SpaceOf(container, partition), VersionOf(chunk)};
   if (index_.Contains(id)) {
     // Its writer goes on behind it, even where Lookup does not reach it for being ambiguous.
-    index_.Touch(std::span(&id, 1));
+    index_.Renew(id);
     return std::move(done)(WriteResult{});
   }
   const uint64_t size = encoded.size();
@@ -351,7 +243,7 @@ void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Sli
     End();
   };
 
-  const bool by_parent = !chunk.prefix_digest && chunk.parent_hash != 0;
+  const bool by_parent = IsByParent(chunk);
   WriteWaiter waiter;
   waiter.deadline = deadline;
   waiter.done = std::move(done);
@@ -385,7 +277,7 @@ void ChunkStore::StartPut(std::shared_ptr<Writing> writing) {
   {
     absl::MutexLock lock(&mutex_);
     if (const auto it = deleting_.find(writing->id); it != deleting_.end()) {
-      it->second = std::move(writing);
+      it->second.next_writing = std::move(writing);
       return;
     }
     writing->footprint = storage_->FootprintOf(writing->blob_id(), writing->waiters.front().blob);
@@ -499,7 +391,7 @@ void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status
 
 void ChunkStore::MarkDeleting(const std::vector<PrefixIndex::Removed>& removed) {
   for (const PrefixIndex::Removed& block : removed) {
-    deleting_.emplace(block.id, nullptr);
+    deleting_.emplace(block.id, Doomed{block.footprint, nullptr});
     releasing_bytes_ += block.footprint;
     if (writes_by_parent_ == 0) continue;
     for (auto& [id, writing] : writing_) {
@@ -527,24 +419,37 @@ void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
     MakeRoom();
     return End();
   }
-  const PrefixIndex::Removed& block = deleting->blocks[deleting->next++];
+  const PrefixIndex::Removed& block = deleting->blocks[deleting->next];
   BlobId id{block.container.account, block.container.name,
             BlobNameOf(block.partition, block.id.version)};
-  storage_->Delete(std::move(id), [this, deleting = std::move(deleting)](absl::Status) mutable {
-    // NOT_FOUND is what was wanted. Whatever else failed: the index has let the block go, and the
-    // next start finds it again.
-    const PrefixIndex::Removed& block = deleting->blocks[deleting->next - 1];
-    std::shared_ptr<Writing> waiting;
-    {
-      absl::MutexLock lock(&mutex_);
-      releasing_bytes_ -= block.footprint;
-      const auto it = deleting_.find(block.id);
-      waiting = std::move(it->second);
-      deleting_.erase(it);
-    }
-    if (waiting) StartPut(std::move(waiting));
-    DeleteNext(std::move(deleting));
-  });
+  storage_->Delete(
+      std::move(id), [this, deleting = std::move(deleting)](absl::Status status) mutable {
+        // NOT_FOUND is what was wanted.
+        if (status.ok() || absl::IsNotFound(status)) {
+          EndDeleting(deleting->blocks[deleting->next++].id);
+          return DeleteNext(std::move(deleting));
+        }
+        // The block's parent, which comes behind it, must not go without it. The index
+        // has let them all go; the next start finds them again.
+        spdlog::error("evicted chunks not deleted chunks={} error=\"{}\"",
+                      deleting->blocks.size() - deleting->next, std::string(status.message()));
+        while (deleting->next < deleting->blocks.size()) {
+          EndDeleting(deleting->blocks[deleting->next++].id);
+        }
+        DeleteNext(std::move(deleting));
+      });
+}
+
+void ChunkStore::EndDeleting(const BlockId& id) {
+  Doomed doomed;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = deleting_.find(id);
+    doomed = std::move(it->second);
+    deleting_.erase(it);
+    releasing_bytes_ -= doomed.footprint;
+  }
+  if (doomed.next_writing) StartPut(std::move(doomed.next_writing));
 }
 
 // ---- the rest

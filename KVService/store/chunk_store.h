@@ -79,13 +79,9 @@ class ChunkStore {
   void Read(const Container& container, std::string_view location, absl::Time deadline,
             ReadDone done);
 
-  // INVALID_ARGUMENT unless the chunk has exactly 128 tokens, a buffer that is not empty and not
-  // too large, and names of a sane length.
-  static absl::Status Validate(const wire::Chunk& chunk);
-
   // Stores a chunk under its version, or succeeds at once where that is there. `encoded` is its
   // canonical serialization; `chunk` says what it holds. OK once it is as durable as the storage
-  // promises. INVALID_ARGUMENT: as Validate.
+  // promises. INVALID_ARGUMENT: as ValidateChunk.
   // RESOURCE_EXHAUSTED: too much is being written, or the storage is full.
   void Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
              absl::Time deadline, WriteDone done);
@@ -124,6 +120,8 @@ class ChunkStore {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DeleteAll(std::vector<PrefixIndex::Removed> removed);
   void DeleteNext(std::shared_ptr<Deleting> deleting);
+  // Lets the put that waits for it go on.
+  void EndDeleting(const BlockId& id);
 
   const ChunkStoreOptions options_;
   const std::unique_ptr<BlobStore> storage_;
@@ -137,8 +135,12 @@ class ChunkStore {
   int writes_by_parent_ ABSL_GUARDED_BY(mutex_) = 0;  // of those, blocks matched by their parent
   // The blocks being fetched from storage: concurrent reads of one block share one fetch.
   absl::flat_hash_map<BlockId, std::shared_ptr<Fetching>> fetching_ ABSL_GUARDED_BY(mutex_);
-  // The versions being deleted, with the put that waits for that.
-  absl::flat_hash_map<BlockId, std::shared_ptr<Writing>> deleting_ ABSL_GUARDED_BY(mutex_);
+  // The versions being deleted, each with the put that waits for that.
+  struct Doomed {
+    uint64_t footprint = 0;
+    std::shared_ptr<Writing> next_writing;
+  };
+  absl::flat_hash_map<BlockId, Doomed> deleting_ ABSL_GUARDED_BY(mutex_);
   // The puts that wait for room, and the footprints of those, of the puts and of the deletes that
   // run: together they say when to evict.
   std::deque<std::shared_ptr<Writing>> waiting_for_room_ ABSL_GUARDED_BY(mutex_);

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "KVService/storage/memory/memory_blob_store.h"
+#include "KVService/store/chunk_identity.h"
 #include "KVService/store/chunk_store_testing.h"
 
 namespace kvstore {
@@ -81,7 +82,7 @@ TEST_F(ChunkStoreTest, RefusesBadChunks) {
   EXPECT_EQ(WriteNow(*store_, bad).status().code(), absl::StatusCode::kInvalidArgument);
   wire::Chunk large = WireChunk(good);
   large.buffer.size = kMaxBufferBytes + 1;
-  EXPECT_EQ(ChunkStore::Validate(large).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ValidateChunk(large).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(store_->stats().blocks, 0u);
 }
 
@@ -215,6 +216,39 @@ TEST_F(ChunkStoreTest, KeepsToTheCapacityByGivingUpTheColdest) {
   EXPECT_EQ(LookupNow(*store_, BlockOf(99)).size(), 1u);
   EXPECT_TRUE(LookupNow(*store_, BlockOf(0)).empty());
   EXPECT_EQ(store_->stats().evicted_chunks + store_->stats().blocks, 100u);
+}
+
+TEST_F(ChunkStoreTest, APromptWrittenAgainIsStillGivenUpFromItsEnd) {
+  const auto block = [](uint64_t hash, uint64_t parent) {
+    return TestChunk{.hash = hash,
+                     .parent = parent,
+                     .tokens = BlockOf(static_cast<Token>(hash)),
+                     .buffer = std::string(10'000, 'x')};
+  };
+  MemoryBlobStore measure;
+  const uint64_t footprint = measure.FootprintOf({"a", "b", std::string(122, 'n')},
+                                                 {Encoded(block(1, 0)), 0, std::string(17, 'a')});
+  Open(7 * footprint, NoMemory());
+  for (int round = 0; round < 2; ++round) {
+    for (uint64_t hash = 1; hash <= 4; ++hash)
+      ASSERT_TRUE(WriteNow(*store_, block(hash, hash - 1)).ok());
+  }
+  for (uint64_t hash = 11; hash <= 14; ++hash) ASSERT_TRUE(WriteNow(*store_, block(hash, 0)).ok());
+  const size_t left = LookupNow(*store_, PromptOf({1, 2, 3, 4})).size();
+  EXPECT_GE(left, 1u);
+  EXPECT_LT(left, 4u);
+}
+
+TEST_F(ChunkStoreTest, AParentStaysWhereItsChildCannotBeDeleted) {
+  Open(0, NoMemory());
+  WriteNow(*store_, {.hash = 1, .tokens = BlockOf(1)}).IgnoreError();
+  WriteNow(*store_, {.hash = 2, .parent = 1, .tokens = BlockOf(2)}).IgnoreError();
+  const auto found = LookupNow(*store_, PromptOf({1, 2}));
+  ASSERT_TRUE(storage_->Corrupt(BlobBearing(1)));
+  storage_->FailNextDelete(absl::UnavailableError("the disk is gone"));
+  EXPECT_TRUE(absl::IsNotFound(ReadNow(*store_, found[0].location).status()));
+  EXPECT_EQ(storage_->Usage().blobs, 3u) << "both blocks and the location key";
+  EXPECT_TRUE(LookupNow(*store_, PromptOf({1, 2})).empty());
 }
 
 TEST_F(ChunkStoreTest, AChunkThatNeverFitsIsRefusedClearly) {

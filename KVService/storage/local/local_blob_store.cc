@@ -126,7 +126,8 @@ absl::Status LocalBlobStore::Start() {
     committer_ = std::make_unique<local::Committer>(metadata_.get());
   }
   readers_ = std::make_unique<ThreadPool>("kv-read", options_.read_threads, options_.max_pending);
-  writers_ = std::make_unique<ThreadPool>("kv-write", options_.write_threads, options_.max_pending);
+  writers_ =
+      std::make_unique<ThreadPool>("kv-write", options_.write_threads, 2 * options_.max_pending);
   recovery_ = {found.records, found.bytes, found.tail_bytes_cut, found.dangling_dropped,
                absl::ToInt64Milliseconds(absl::Now() - begin)};
   return absl::OkStatus();
@@ -169,11 +170,11 @@ absl::Status LocalBlobStore::Close() {
   return close_status_;
 }
 
-absl::Status LocalBlobStore::Admit(uint64_t put_bytes) {
+absl::Status LocalBlobStore::Admit(size_t limit, uint64_t put_bytes) {
   if (closed_) {
     return absl::UnavailableError(fmt::format("local store {} is closed", options_.directory));
   }
-  if (pending_ >= options_.max_pending ||
+  if (pending_ >= limit ||
       (pending_put_bytes_ > 0 && pending_put_bytes_ + put_bytes > options_.max_pending_put_bytes)) {
     return absl::ResourceExhaustedError(
         fmt::format("local store {}: {} operations, {} bytes of puts pending", options_.directory,
@@ -217,7 +218,9 @@ void LocalBlobStore::Enqueue(std::unique_ptr<Op> op) {
   absl::Status refused;
   {
     absl::MutexLock lock(&mutex_);
-    refused = Admit(op->blob.data.size());
+    // A Delete makes room: what is waiting must not keep it out.
+    const size_t limit = options_.max_pending * (op->kind == Op::Kind::kDelete ? 2 : 1);
+    refused = Admit(limit, op->blob.data.size());
     if (refused.ok()) {
       const auto [busy, free] = busy_.try_emplace(op->key);
       if (free) return Submit(std::move(op));
@@ -372,7 +375,7 @@ void LocalBlobStore::Get(BlobId id, absl::Time deadline,
   absl::Status refused = local::CheckId(id);
   if (refused.ok()) {
     absl::MutexLock lock(&mutex_);
-    refused = Admit(0);
+    refused = Admit(options_.max_pending, 0);
   }
   if (!refused.ok()) return std::move(done)(std::move(refused));
   // As for Submit.
@@ -416,7 +419,8 @@ absl::StatusOr<Blob> LocalBlobStore::ReadAt(const std::string& key,
   }
   const uint64_t size = options_.direct_reads ? local::Footprint(key.size(), location)
                                               : local::RecordSize(key.size(), location);
-  Buffer buffer = Buffer::Allocate(size);
+  Buffer buffer =
+      options_.direct_reads ? Buffer::AllocateForDirectIo(size) : Buffer::Allocate(size);
   const absl::Status status = segments_->Read(*segment, location.offset, buffer.bytes());
   if (!status.ok() && !absl::IsOutOfRange(status)) return AsDeviceError(status);
   absl::StatusOr<Blob> blob = status.ok()
@@ -430,7 +434,7 @@ absl::StatusOr<Blob> LocalBlobStore::ReadAt(const std::string& key,
 absl::Status LocalBlobStore::List(const std::function<void(BlobInfo)>& visit) {
   {
     absl::MutexLock lock(&mutex_);
-    if (closed_) return Admit(0);
+    if (closed_) return Admit(0, 0);
     // Close waits for it; the limit is not for it, since it takes no place in a queue.
     ++pending_;
   }

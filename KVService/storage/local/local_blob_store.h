@@ -50,7 +50,7 @@ struct LocalOptions {
   Durability durability = Durability::kBatch;
   size_t read_threads = 4;
   size_t write_threads = 2;
-  size_t max_pending = 4096;                      // puts, gets and deletes that are not finished
+  size_t max_pending = 4096;  // operations that are not finished; deletes may be as many again
   uint64_t max_pending_put_bytes = 256ull << 20;  // of data; a single put may be larger
   uint64_t segment_bytes = 0;  // 0: a 16th of the capacity, between 8 and 256 MiB
   // Reads bypass the page cache: four times as fast where the data is cold, a quarter where it is
@@ -106,7 +106,7 @@ class LocalBlobStore : public BlobStore {
   absl::Status Start();
 
   // Counts one more operation, or says why not.
-  absl::Status Admit(uint64_t put_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Admit(size_t limit, uint64_t put_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(std::unique_ptr<Op> op) ABSL_LOCKS_EXCLUDED(mutex_);
   void Submit(std::unique_ptr<Op> op) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run(std::unique_ptr<Op> op);
