@@ -26,7 +26,7 @@ CurlHttpClient::CurlHttpClient(HttpClientOptions options) : options_(std::move(o
   }
 }
 
-CurlHttpClient::~CurlHttpClient() { Shutdown(); }
+CurlHttpClient::~CurlHttpClient() { CurlHttpClient::Shutdown(); }
 
 HttpClient::CallId CurlHttpClient::Send(HttpRequest request, Done done) {
   // The id says which loop has it.
@@ -45,7 +45,7 @@ void CurlHttpClient::RunAfter(absl::Duration delay,
 
 void CurlHttpClient::Shutdown() {
   // To wait for the callback that we are in would take for ever.
-  KV_CHECK(!OnClientThread());
+  KV_CHECK(!CurlHttpClient::OnClientThread());
   absl::MutexLock lock(&shutdown_mutex_);
   for (const auto& loop : loops_) loop->Stop();
   for (const auto& loop : loops_) loop->Join();

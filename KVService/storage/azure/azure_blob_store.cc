@@ -122,13 +122,14 @@ absl::StatusOr<Blob> BlobOf(BlobContent content, const std::string& name) {
 
 }  // namespace
 
-AzureBlobStore::AzureBlobStore(HttpClient* http, AzureResolver* resolver, AzureOptions options)
-    : http_(http), resolver_(resolver), options_(std::move(options)) {}
+AzureBlobStore::AzureBlobStore(HttpClient* http, AzureResolver* resolver,
+                               const AzureOptions& options)
+    : http_(http), resolver_(resolver), options_(options) {}
 
 AzureBlobStore::~AzureBlobStore() {
   // To wait for the callback that we are in would take for ever.
   KV_CHECK(!http_->OnClientThread());
-  Close().IgnoreError();  // cannot fail elsewhere
+  AzureBlobStore::Close().IgnoreError();  // cannot fail elsewhere
 }
 
 absl::StatusOr<AzureBlobStore::Place> AzureBlobStore::PlaceOf(const std::string& account,
@@ -225,7 +226,7 @@ void AzureBlobStore::SendPut(std::unique_ptr<Op> op) {
                                if (status.ok()) {
                                  used_places_.emplace(op->id.account, op->id.container);
                                  ++blobs_;
-                                 used_bytes_ += bytes;
+                                 used_bytes_ += static_cast<int64_t>(bytes);
                                }
                              }
                              if (status.ok()) return Finish(std::move(op), Blob());
@@ -237,7 +238,8 @@ void AzureBlobStore::SendPut(std::unique_ptr<Op> op) {
 void AzureBlobStore::RefusePut(std::unique_ptr<Op> op) {
   Op& o = *op;
   o.container->Properties(
-      o.name, o.deadline, [this, op = std::move(op)](absl::StatusOr<BlobProperties> found) mutable {
+      o.name, o.deadline,
+      [this, op = std::move(op)](const absl::StatusOr<BlobProperties>& found) mutable {
         absl::Status status = found.status();
         if (status.ok()) {
           status = absl::Status(absl::StatusCode::kAlreadyExists, "");
@@ -303,7 +305,7 @@ void AzureBlobStore::SendDelete(std::unique_ptr<Op> op) {
               {
                 absl::MutexLock lock(&mutex_);
                 --blobs_;
-                used_bytes_ -= size;
+                used_bytes_ -= static_cast<int64_t>(size);
               }
               Finish(std::move(op), Blob());
             });

@@ -69,7 +69,7 @@ struct AzureOptions {
 class AzureBlobStore : public BlobStore {
  public:
   // `http` and `resolver` outlive the store.
-  AzureBlobStore(HttpClient* http, AzureResolver* resolver, AzureOptions options);
+  AzureBlobStore(HttpClient* http, AzureResolver* resolver, const AzureOptions& options);
   // As Close. REQUIRES: not from a `done` of this store.
   ~AzureBlobStore() override;
 

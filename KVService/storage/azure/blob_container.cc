@@ -28,7 +28,7 @@ absl::Status StatusOf(const absl::StatusOr<Exchange>& exchange, const char* oper
 }
 
 // The answer to something that may be there already.
-absl::Status OkIfThere(absl::Status status) {
+absl::Status OkIfThere(const absl::Status& status) {
   return absl::IsAlreadyExists(status) ? absl::OkStatus() : status;
 }
 
@@ -64,7 +64,7 @@ struct BlobContainer::PutOp {
 void BlobContainer::Create(absl::Time deadline, StatusDone done) {
   pipeline_->Send(Until(deadline, CreateContainer(address_)),
                   [self = shared_from_this(),
-                   done = std::move(done)](absl::StatusOr<Exchange> exchange) mutable {
+                   done = std::move(done)](const absl::StatusOr<Exchange>& exchange) mutable {
                     std::move(done)(OkIfThere(
                         StatusOf(exchange, "create container", self->address_.container)));
                   });
@@ -158,7 +158,7 @@ void BlobContainer::Properties(std::string name, absl::Time deadline, Done<BlobP
   });
 }
 
-void BlobContainer::Delete(std::string name, std::string etag, absl::Time deadline,
+void BlobContainer::Delete(std::string name, const std::string& etag, absl::Time deadline,
                            StatusDone done) {
   HttpRequest request = Until(deadline, DeleteBlob(address_, name, etag));
   pipeline_->Send(std::move(request), [name = std::move(name), done = std::move(done)](
@@ -172,7 +172,7 @@ void BlobContainer::Delete(std::string name, std::string etag, absl::Time deadli
   });
 }
 
-void BlobContainer::List(std::string prefix, std::string marker, int max_results,
+void BlobContainer::List(const std::string& prefix, const std::string& marker, int max_results,
                          absl::Time deadline, Done<Listing> done) {
   HttpRequest request = Until(deadline, ListBlobs(address_, prefix, marker, max_results));
   pipeline_->Send(std::move(request), [self = shared_from_this(), done = std::move(done)](
@@ -186,7 +186,7 @@ void BlobContainer::List(std::string prefix, std::string marker, int max_results
 void BlobContainer::CreateAppendBlob(std::string name, absl::Time deadline, StatusDone done) {
   HttpRequest request = Until(deadline, CreateAppendBlobIfAbsent(address_, name));
   pipeline_->Send(std::move(request), [name = std::move(name), done = std::move(done)](
-                                          absl::StatusOr<Exchange> exchange) mutable {
+                                          const absl::StatusOr<Exchange>& exchange) mutable {
     std::move(done)(OkIfThere(StatusOf(exchange, "create append blob", name)));
   });
 }
@@ -201,8 +201,8 @@ void BlobContainer::Append(std::string name, Slice data, std::optional<uint64_t>
         absl::Status status = StatusOf(exchange, "append to", name);
         if (absl::IsFailedPrecondition(status) && exchange.ok() && exchange->ambiguous &&
             position.has_value()) {
-          return self->ResolveAppend(std::move(name), std::move(data), *position, std::move(status),
-                                     deadline, std::move(done));
+          return self->ResolveAppend(std::move(name), data, *position, std::move(status), deadline,
+                                     std::move(done));
         }
         if (!status.ok()) return std::move(done)(std::move(status));
         uint64_t offset = 0;
@@ -216,7 +216,7 @@ void BlobContainer::Append(std::string name, Slice data, std::optional<uint64_t>
 }
 
 // Whose bytes are they? Appends carry no id, so they are told by themselves.
-void BlobContainer::ResolveAppend(std::string name, Slice data, uint64_t position,
+void BlobContainer::ResolveAppend(std::string name, const Slice& data, uint64_t position,
                                   absl::Status otherwise, absl::Time deadline,
                                   Done<uint64_t> done) {
   GetRange(std::move(name), {position, data.size()}, deadline,

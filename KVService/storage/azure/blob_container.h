@@ -52,11 +52,11 @@ class BlobContainer : public std::enable_shared_from_this<BlobContainer> {
   void Properties(std::string name, absl::Time deadline, Done<BlobProperties> done);
 
   // Only that version, unless `etag` is empty: FAILED_PRECONDITION otherwise.
-  void Delete(std::string name, std::string etag, absl::Time deadline, StatusDone done);
+  void Delete(std::string name, const std::string& etag, absl::Time deadline, StatusDone done);
 
   // One page; see ListBlobs.
-  void List(std::string prefix, std::string marker, int max_results, absl::Time deadline,
-            Done<Listing> done);
+  void List(const std::string& prefix, const std::string& marker, int max_results,
+            absl::Time deadline, Done<Listing> done);
 
   // OK too if it is there.
   void CreateAppendBlob(std::string name, absl::Time deadline, StatusDone done);
@@ -73,7 +73,7 @@ class BlobContainer : public std::enable_shared_from_this<BlobContainer> {
   void SendPut(std::unique_ptr<PutOp> op);
   void PutAnswered(std::unique_ptr<PutOp> op, absl::StatusOr<Exchange> exchange);
   void ResolvePut(std::unique_ptr<PutOp> op);
-  void ResolveAppend(std::string name, Slice data, uint64_t position, absl::Status otherwise,
+  void ResolveAppend(std::string name, const Slice& data, uint64_t position, absl::Status otherwise,
                      absl::Time deadline, Done<uint64_t> done);
 
   const std::shared_ptr<Pipeline> pipeline_;

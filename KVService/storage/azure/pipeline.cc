@@ -36,15 +36,15 @@ struct Pipeline::Op {
 };
 
 std::shared_ptr<Pipeline> Pipeline::Make(HttpClient* http, std::shared_ptr<Credential> credential,
-                                         PipelineOptions options) {
-  return std::shared_ptr<Pipeline>(new Pipeline(http, std::move(credential), std::move(options)));
+                                         const PipelineOptions& options) {
+  return std::shared_ptr<Pipeline>(new Pipeline(http, std::move(credential), options));
 }
 
 Pipeline::Pipeline(HttpClient* http, std::shared_ptr<Credential> credential,
-                   PipelineOptions options)
+                   const PipelineOptions& options)
     : http_(http),
       credential_(std::move(credential)),
-      options_(std::move(options)),
+      options_(options),
       limit_(options_.max_under_way, options_.max_waiting) {}
 
 void Pipeline::Send(HttpRequest request, Done done) {
@@ -115,7 +115,7 @@ void Pipeline::Exchanged(std::unique_ptr<Op> op, absl::StatusOr<HttpResponse> re
 // One timer for all who wait, since each would outlive what it watches.
 void Pipeline::WatchWaiters() {
   if (watching_.exchange(true)) return;
-  http_->RunAfter(kSweepInterval, [self = shared_from_this()](absl::Status status) {
+  http_->RunAfter(kSweepInterval, [self = shared_from_this()](const absl::Status& status) {
     self->watching_ = false;
     // On shutdown those who run end too, and give their places to those who wait, to be refused.
     if (self->limit_.Sweep(status.ok() ? absl::Now() : absl::InfiniteFuture())) {

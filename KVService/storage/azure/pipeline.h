@@ -45,7 +45,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
 
   // `http` outlives every request.
   static std::shared_ptr<Pipeline> Make(HttpClient* http, std::shared_ptr<Credential> credential,
-                                        PipelineOptions options);
+                                        const PipelineOptions& options);
 
   // Sends until there is an answer that is no passing failure, within request.deadline and the
   // attempts that are allowed; then the last answer, a passing failure or not. Errors are those of
@@ -57,7 +57,8 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
  private:
   struct Op;
 
-  Pipeline(HttpClient* http, std::shared_ptr<Credential> credential, PipelineOptions options);
+  Pipeline(HttpClient* http, std::shared_ptr<Credential> credential,
+           const PipelineOptions& options);
 
   void Begin(std::unique_ptr<Op> op);
   void Authorize(std::unique_ptr<Op> op);

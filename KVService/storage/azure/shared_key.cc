@@ -23,7 +23,7 @@ std::string CanonicalHeaders(const HttpHeaders& headers) {
     sorted[std::move(name)] = std::string(absl::StripAsciiWhitespace(header.value));
   }
   std::string text;
-  for (const auto& [name, value] : sorted) text += name + ":" + value + "\n";
+  for (const auto& [name, value] : sorted) text.append(name).append(":").append(value).append("\n");
   return text;
 }
 
