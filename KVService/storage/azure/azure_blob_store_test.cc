@@ -5,7 +5,7 @@
 
 #include <future>
 
-#include "KVService/http/http_testing.h"
+#include "KVService/http/test_server.h"
 #include "KVService/storage/azure/azure_store_testing.h"
 #include "KVService/storage/azure/fake_http_client.h"
 #include "KVService/storage/azure/url.h"
@@ -203,6 +203,24 @@ TEST(AzureBlobStoreTest, ItsQueueIsBounded) {
   EXPECT_TRUE(large.get().ok());
   EXPECT_EQ(get.get().status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(another.get().status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(AzureBlobStoreTest, TheEndOfTheClientEndsWhatRuns) {
+  TestServer server(
+      [](const TestRequest&, TestConnection& connection) { connection.WaitForPeerToClose(); });
+  CurlHttpClient http({});
+  OneContainerResolver resolver(server.Url("/acct"), azure::MakeAnonymousCredential(), "c1234");
+  AzureBlobStore store(&http, &resolver, {});
+  auto put = PutAsync(store, Id("a"), MakeBlob(5000, 1));
+  auto get = GetAsync(store, Id("a"));
+  auto erase = DeleteAsync(store, Id("a"));
+  while (server.requests() < 3) absl::SleepFor(absl::Milliseconds(1));
+  http.Shutdown();
+  EXPECT_TRUE(absl::IsUnavailable(put.get()));
+  EXPECT_TRUE(absl::IsUnavailable(get.get().status()));
+  EXPECT_TRUE(absl::IsUnavailable(erase.get()));
+  EXPECT_TRUE(store.Close().ok());
+  EXPECT_EQ(store.Usage().blobs, 0);
 }
 
 TEST(AzureBlobStoreTest, DamageOnTheWayIsReadAgain) {
