@@ -3,20 +3,17 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <array>
 #include <future>
 
-#include "KVCommon/digest.h"
 #include "KVCommon/status_macros.h"
 #include "KVService/storage/azure/blob_name.h"
-#include "absl/strings/escaping.h"
+#include "KVService/storage/azure/stored_form.h"
 #include "absl/time/clock.h"
 
 namespace kvstore {
 
 using azure::BlobContent;
 using azure::BlobProperties;
-using azure::Metadata;
 
 struct AzureBlobStore::Op {
   enum class Kind { kPut, kGet, kDelete };
@@ -37,88 +34,11 @@ struct AzureBlobStore::Op {
 
 namespace {
 
-constexpr char kCrc[] = "kvcrc32c";
-constexpr char kAttributes[] = "kvattributes";
-constexpr size_t kMaxIdBytes = 512;
 // Each needs damage on the way, or another's delete and put, just between two requests of ours.
 constexpr int kMaxGetAttempts = 2;
 constexpr int kMaxDeleteAttempts = 8;
 // Beyond it those that nobody uses are dropped: credentials that were renewed leave theirs behind.
 constexpr size_t kMaxPipelines = 64;
-
-absl::Status CheckId(const BlobId& id) {
-  const size_t bytes = id.account.size() + id.container.size() + id.name.size();
-  if (bytes > kMaxIdBytes) {
-    return absl::InvalidArgumentError(fmt::format("blob name of {} bytes", bytes));
-  }
-  for (const std::string* part : {&id.account, &id.container, &id.name}) {
-    if (part->find('\0') != std::string::npos) {
-      return absl::InvalidArgumentError("blob name with a NUL");
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckBlob(const Blob& blob) {
-  if (blob.data.empty()) return absl::InvalidArgumentError("blob without data");
-  if (blob.attributes.size() > kMaxBlobAttributes) {
-    return absl::InvalidArgumentError(
-        fmt::format("blob with {} bytes of attributes", blob.attributes.size()));
-  }
-  return absl::OkStatus();
-}
-
-// The contract's codes: what the service refuses for good is no error of the caller's argument.
-absl::Status AsStoreError(absl::Status status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-    case absl::StatusCode::kAlreadyExists:
-    case absl::StatusCode::kDataLoss:
-    case absl::StatusCode::kResourceExhausted:
-    case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kUnavailable:
-      return status;
-    case absl::StatusCode::kNotFound:
-      return absl::Status(absl::StatusCode::kNotFound, "");  // a container that is missing, too
-    case absl::StatusCode::kCancelled:
-    case absl::StatusCode::kAborted:
-      return absl::UnavailableError(std::string(status.message()));
-    default:
-      return absl::InternalError(std::string(status.message()));
-  }
-}
-
-Metadata MetadataOf(const Blob& blob) {
-  Metadata metadata = {{kCrc, fmt::format("{:08x}", blob.crc32c)}};
-  if (!blob.attributes.empty()) {
-    metadata.emplace_back(kAttributes, absl::Base64Escape(blob.attributes));
-  }
-  return metadata;
-}
-
-// False if it is none of ours.
-bool ReadMetadata(const Metadata& metadata, uint32_t& crc32c, std::string& attributes) {
-  const std::string* crc = azure::FindMetadata(metadata, kCrc);
-  std::array<uint8_t, 4> bytes;
-  if (crc == nullptr || !FromHex(*crc, bytes)) return false;
-  crc32c = 0;
-  for (const uint8_t byte : bytes) crc32c = crc32c << 8 | byte;
-  const std::string* base64 = azure::FindMetadata(metadata, kAttributes);
-  return base64 == nullptr || absl::Base64Unescape(*base64, &attributes);
-}
-
-absl::StatusOr<Blob> BlobOf(BlobContent content, const std::string& name) {
-  Blob blob;
-  if (!ReadMetadata(content.properties.metadata, blob.crc32c, blob.attributes) ||
-      content.data.empty()) {
-    return absl::DataLossError(fmt::format("{} in Azure Blob Storage is not of our making", name));
-  }
-  if (Crc32c(content.data.bytes()) != blob.crc32c) {
-    return absl::DataLossError(fmt::format("{} in Azure Blob Storage fails its CRC-32C", name));
-  }
-  blob.data = std::move(content.data);
-  return blob;
-}
 
 }  // namespace
 
@@ -151,8 +71,8 @@ absl::StatusOr<AzureBlobStore::Place> AzureBlobStore::PlaceOf(const std::string&
 }
 
 absl::Status AzureBlobStore::Begin(Op& op) {
-  KV_RETURN_IF_ERROR(CheckId(op.id));
-  if (op.kind == Op::Kind::kPut) KV_RETURN_IF_ERROR(CheckBlob(op.blob));
+  KV_RETURN_IF_ERROR(azure::CheckId(op.id));
+  if (op.kind == Op::Kind::kPut) KV_RETURN_IF_ERROR(azure::CheckBlob(op.blob));
   const absl::Time now = absl::Now();
   if (op.deadline <= now) return absl::DeadlineExceededError("the deadline had passed");
   op.deadline = std::min(op.deadline, now + options_.max_time);
@@ -180,7 +100,7 @@ absl::Status AzureBlobStore::Begin(Op& op) {
 
 void AzureBlobStore::Finish(std::unique_ptr<Op> op, absl::StatusOr<Blob> result) {
   const uint64_t bytes = op->blob.data.size();
-  absl::Status status = AsStoreError(result.status());
+  absl::Status status = azure::AsStoreError(result.status());
   if (op->kind != Op::Kind::kGet) {
     std::move(op->done)(std::move(status));
   } else if (status.ok()) {
@@ -217,7 +137,7 @@ void AzureBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
 
 void AzureBlobStore::SendPut(std::unique_ptr<Op> op) {
   Op& o = *op;
-  o.container->PutIfAbsent(o.name, o.blob.data, MetadataOf(o.blob), o.deadline,
+  o.container->PutIfAbsent(o.name, o.blob.data, azure::MetadataOf(o.blob), o.deadline,
                            [this, op = std::move(op)](absl::Status status) mutable {
                              {
                                const uint64_t bytes = op->blob.data.size();
@@ -267,8 +187,9 @@ void AzureBlobStore::SendGet(std::unique_ptr<Op> op) {
   Op& o = *op;
   o.container->Get(o.name, options_.check_md5, o.deadline,
                    [this, op = std::move(op)](absl::StatusOr<BlobContent> content) mutable {
-                     absl::StatusOr<Blob> blob =
-                         content.ok() ? BlobOf(*std::move(content), op->name) : content.status();
+                     absl::StatusOr<Blob> blob = content.ok()
+                                                     ? azure::BlobOf(*std::move(content), op->name)
+                                                     : content.status();
                      // Damage may be of the way and not of the place.
                      if (absl::IsDataLoss(blob.status()) && op->attempts < kMaxGetAttempts) {
                        return SendGet(std::move(op));
@@ -331,7 +252,7 @@ absl::Status AzureBlobStore::List(const std::function<void(BlobInfo)>& visit) {
   }
   absl::MutexLock lock(&mutex_);
   --pending_;
-  return AsStoreError(std::move(status));
+  return azure::AsStoreError(std::move(status));
 }
 
 absl::Status AzureBlobStore::ListPlace(const std::string& account, const std::string& container,
@@ -348,14 +269,18 @@ absl::Status AzureBlobStore::ListPlace(const std::string& account, const std::st
     if (absl::IsNotFound(listing.status())) return absl::OkStatus();  // nobody put anything yet
     KV_RETURN_IF_ERROR(listing.status());
     for (const azure::ListedBlob& blob : listing->blobs) {
+      if (blob.name.rfind(place.prefix, 0) != 0) continue;  // not what was asked for
       const auto name =
           azure::DecodeBlobName(std::string_view(blob.name).substr(place.prefix.size()));
       uint32_t crc32c;
       BlobInfo info;
-      if (!name.ok() || !ReadMetadata(blob.metadata, crc32c, info.attributes)) continue;
+      if (!name.ok() || !azure::ReadMetadata(blob.metadata, crc32c, info.attributes)) continue;
       info.id = {account, container, *name};
       info.size = info.footprint = blob.size;
       visit(std::move(info));
+    }
+    if (!marker.empty() && listing->next_marker == marker) {
+      return absl::InternalError("Azure Blob Storage: a listing that does not advance");
     }
     marker = listing->next_marker;
   } while (!marker.empty());
