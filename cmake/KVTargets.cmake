@@ -14,10 +14,16 @@ if(KV_SANITIZE MATCHES "thread")
   # Our calls of absl::Mutex go through tsan_mutex.cc (which says why), in every program.
   add_library(kv_tsan_mutex OBJECT ${CMAKE_SOURCE_DIR}/cmake/tsan_mutex.cc)
   target_link_libraries(kv_tsan_mutex PUBLIC absl::synchronization)
-  foreach(symbol 4LockEv 6UnlockEv 10ReaderLockEv 12ReaderUnlockEv D1Ev
-          5AwaitERKNS0_9ConditionE 17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE
-          16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE)
-    add_link_options(LINKER:--wrap=_ZN4absl7debian35Mutex${symbol})
+  foreach(symbol N4absl7debian35Mutex4LockEv N4absl7debian35Mutex6UnlockEv
+          N4absl7debian35Mutex10ReaderLockEv N4absl7debian35Mutex12ReaderUnlockEv
+          N4absl7debian35MutexD1Ev N4absl7debian35Mutex5AwaitERKNS0_9ConditionE
+          N4absl7debian35Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE
+          N4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE
+          N4absl7debian312Notification6NotifyEv NK4absl7debian312Notification19WaitForNotificationEv
+          NK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE
+          N4absl7debian315BlockingCounter14DecrementCountEv
+          N4absl7debian315BlockingCounter4WaitEv)
+    add_link_options(LINKER:--wrap=_Z${symbol})
   endforeach()
   link_libraries($<BUILD_INTERFACE:kv_tsan_mutex>)
 endif()

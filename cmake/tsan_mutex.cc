@@ -1,9 +1,11 @@
-// Tells ThreadSanitizer what absl::Mutex does, since Debian's abseil is built without it: otherwise
-// everything that a Mutex guards looks like a race. Linked into builds with KV_SANITIZE=thread
-// only, where the linker's --wrap sends our calls here.
+// Tells ThreadSanitizer what absl::Mutex and its like do, since Debian's abseil is built without
+// it: otherwise everything that a Mutex guards looks like a race. Linked into builds with
+// KV_SANITIZE=thread only, where the linker's --wrap sends our calls here.
 #include <sanitizer/tsan_interface.h>
 
+#include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 
 // As the linker knows them: absl::debian3 is Debian's inline namespace.
 #define KV_WRAP(returns, symbol, ...)              \
@@ -102,4 +104,36 @@ KV_WRAP(bool, _ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8Dur
 KV_WRAP(void, _ZN4absl7debian35MutexD1Ev, absl::Mutex* mutex) {
   __tsan_mutex_destroy(mutex, 0);
   __real__ZN4absl7debian35MutexD1Ev(mutex);
+}
+
+// ---- what is built on Mutex inside abseil, where no call of ours is seen
+
+KV_WRAP(void, _ZN4absl7debian312Notification6NotifyEv, absl::Notification* notification) {
+  __tsan_release(notification);
+  __real__ZN4absl7debian312Notification6NotifyEv(notification);
+}
+
+KV_WRAP(void, _ZNK4absl7debian312Notification19WaitForNotificationEv,
+        const absl::Notification* notification) {
+  __real__ZNK4absl7debian312Notification19WaitForNotificationEv(notification);
+  __tsan_acquire(const_cast<absl::Notification*>(notification));
+}
+
+KV_WRAP(bool, _ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE,
+        const absl::Notification* notification, absl::Duration timeout) {
+  const bool result =
+      __real__ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE(
+          notification, timeout);
+  __tsan_acquire(const_cast<absl::Notification*>(notification));
+  return result;
+}
+
+KV_WRAP(bool, _ZN4absl7debian315BlockingCounter14DecrementCountEv, absl::BlockingCounter* counter) {
+  __tsan_release(counter);
+  return __real__ZN4absl7debian315BlockingCounter14DecrementCountEv(counter);
+}
+
+KV_WRAP(void, _ZN4absl7debian315BlockingCounter4WaitEv, absl::BlockingCounter* counter) {
+  __real__ZN4absl7debian315BlockingCounter4WaitEv(counter);
+  __tsan_acquire(counter);
 }
