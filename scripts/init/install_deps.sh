@@ -11,9 +11,9 @@ packages=(
   # libraries
   libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libabsl-dev libssl-dev libisal-dev librocksdb-dev
-  libspdlog-dev nlohmann-json3-dev libcli11-dev
+  libspdlog-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libpugixml-dev
   # tests
-  libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf
+  libgtest-dev libgmock-dev openssl python3 python3-grpcio python3-protobuf
   "$@"
 )
 

@@ -1,0 +1,59 @@
+#include "KVService/http/curl_http_client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "KVCommon/status_macros.h"
+#include "KVService/http/curl_share.h"
+#include "KVService/http/event_loop.h"
+
+namespace kvstore {
+
+CurlHttpClient::CurlHttpClient(HttpClientOptions options) : options_(std::move(options)) {
+  KV_CHECK(options_.threads > 0 && options_.max_connections > 0 && options_.max_pending > 0);
+  share_ = std::make_unique<http::CurlShare>();
+  // Each thread keeps connections of its own, so there must be one for each.
+  const size_t threads = std::min(options_.threads, options_.max_connections);
+  for (size_t i = 0; i < threads; ++i) {
+    const size_t extra = i < options_.max_connections % threads ? 1 : 0;
+    http::EventLoop::Options loop;
+    loop.client = &options_;
+    loop.share = share_.get();
+    loop.pending = &pending_;
+    loop.timers = &timers_;
+    loop.max_connections = options_.max_connections / threads + extra;
+    loops_.push_back(std::make_unique<http::EventLoop>(loop));
+  }
+}
+
+CurlHttpClient::~CurlHttpClient() { CurlHttpClient::Shutdown(); }
+
+HttpClient::CallId CurlHttpClient::Send(HttpRequest request, Done done) {
+  // The id says which loop has it.
+  const CallId call = next_.fetch_add(1, std::memory_order_relaxed);
+  loops_[call % loops_.size()]->Send(call, std::move(request), std::move(done));
+  return call;
+}
+
+void CurlHttpClient::Cancel(CallId call) { loops_[call % loops_.size()]->Cancel(call); }
+
+void CurlHttpClient::RunAfter(absl::Duration delay,
+                              absl::AnyInvocable<void(absl::Status) &&> done) {
+  const CallId id = next_.fetch_add(1, std::memory_order_relaxed);
+  loops_[id % loops_.size()]->RunAfter(id, delay, std::move(done));
+}
+
+void CurlHttpClient::Shutdown() {
+  // To wait for the callback that we are in would take for ever.
+  KV_CHECK(!CurlHttpClient::OnClientThread());
+  absl::MutexLock lock(&shutdown_mutex_);
+  for (const auto& loop : loops_) loop->Stop();
+  for (const auto& loop : loops_) loop->Join();
+}
+
+bool CurlHttpClient::OnClientThread() const {
+  return std::any_of(loops_.begin(), loops_.end(),
+                     [](const auto& loop) { return loop->OnLoopThread(); });
+}
+
+}  // namespace kvstore

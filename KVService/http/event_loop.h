@@ -1,0 +1,112 @@
+// One thread with one CURLM: its requests, those that wait for a connection, and its timers.
+#ifndef KVSERVICE_HTTP_EVENT_LOOP_H_
+#define KVSERVICE_HTTP_EVENT_LOOP_H_
+
+#include <curl/curl.h>
+
+#include <atomic>
+#include <cstddef>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "KVService/http/curl_http_client.h"
+#include "KVService/http/http_client.h"
+#include "KVService/http/transfer.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+
+namespace kvstore::http {
+
+// Send, Cancel, RunAfter and Stop are for any thread. The fields below the mutex's are the
+// thread's own.
+class EventLoop {
+ public:
+  struct Options {
+    const HttpClientOptions* client = nullptr;  // these four outlive the loop
+    CurlShare* share = nullptr;
+    std::atomic<size_t>* pending = nullptr;  // of all loops
+    std::atomic<size_t>* timers = nullptr;
+    size_t max_connections = 1;  // of this loop, to one endpoint
+  };
+
+  explicit EventLoop(const Options& options);
+  // REQUIRES: Stop and Join.
+  ~EventLoop();
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  void Send(uint64_t id, HttpRequest request, HttpClient::Done done) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Cancel(uint64_t id) ABSL_LOCKS_EXCLUDED(mutex_);
+  void RunAfter(uint64_t id, absl::Duration delay, absl::AnyInvocable<void(absl::Status) &&> done)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Join();
+  bool OnLoopThread() const;
+
+ private:
+  struct Call {
+    uint64_t id = 0;
+    HttpRequest request;
+    HttpClient::Done done;
+    absl::Time begin;
+    absl::Time deadline;  // the request's or the client's bound
+    std::string endpoint;
+    std::unique_ptr<Transfer> transfer;  // null while it waits for a connection
+  };
+  struct Timer {
+    absl::AnyInvocable<void(absl::Status) &&> done;  // null: the deadline of a call
+  };
+  using TimerKey = std::pair<absl::Time, uint64_t>;  // when, and the id of the call or timer
+  struct Endpoint {
+    size_t active = 0;
+    std::deque<uint64_t> waiting;
+  };
+  // What other threads ask for.
+  struct Inbox {
+    std::vector<std::unique_ptr<Call>> calls;
+    std::vector<uint64_t> cancels;
+    std::vector<std::pair<TimerKey, Timer>> timers;
+    bool stop = false;
+  };
+
+  void Run();
+  bool TakeInbox() ABSL_LOCKS_EXCLUDED(mutex_);
+  void RunDueTimers();
+  void EndTimer(Timer timer, absl::Status status);
+  void Admit(std::unique_ptr<Call> call);
+  void StartNext(const std::string& endpoint);
+  void Start(Call* call);
+  void ReadCompletions();
+  void End(uint64_t id, absl::StatusOr<HttpResponse> result);
+  void EndAll();
+  int PollMilliseconds() const;
+
+  CURL* TakeHandle();
+  void ReturnHandle(CURL* handle);
+  void CloseConnections();
+
+  const Options options_;
+  CURLM* const multi_;
+
+  absl::Mutex mutex_;
+  Inbox inbox_ ABSL_GUARDED_BY(mutex_);
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Call>> calls_;
+  absl::flat_hash_map<CURL*, uint64_t> running_;
+  absl::flat_hash_map<std::string, Endpoint> endpoints_;
+  std::map<TimerKey, Timer> timers_;
+  std::vector<CURL*> idle_handles_;
+
+  std::thread thread_;
+};
+
+}  // namespace kvstore::http
+
+#endif  // KVSERVICE_HTTP_EVENT_LOOP_H_

@@ -1,0 +1,150 @@
+#include "KVService/http/test_server.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+
+namespace kvstore::testing {
+
+namespace {
+
+// Reads until `pending` has `bytes` bytes; false at the end of the connection.
+bool Fill(int socket, std::string& pending, size_t bytes) {
+  char buffer[64 << 10];
+  while (pending.size() < bytes) {
+    const ssize_t got = ::recv(socket, buffer, sizeof(buffer), 0);
+    if (got <= 0) return false;
+    pending.append(buffer, got);
+  }
+  return true;
+}
+
+bool ReadRequest(int socket, std::string& pending, TestRequest& request) {
+  size_t end;
+  while ((end = pending.find("\r\n\r\n")) == std::string::npos) {
+    if (!Fill(socket, pending, pending.size() + 1)) return false;
+  }
+  const std::string head = pending.substr(0, end + 2);
+  pending.erase(0, end + 4);
+  const size_t space = head.find(' ');
+  request.method = head.substr(0, space);
+  request.target = head.substr(space + 1, head.find(' ', space + 1) - space - 1);
+  for (size_t line = head.find("\r\n") + 2; line < head.size();) {
+    const size_t line_end = head.find("\r\n", line);
+    const size_t colon = head.find(':', line);
+    std::string name = head.substr(line, colon - line);
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return std::tolower(c); });
+    const size_t value = std::min(head.find_first_not_of(' ', colon + 1), line_end);
+    request.headers[name] = head.substr(value, line_end - value);
+    line = line_end + 2;
+  }
+  if (request.headers.count("x-test-leave-body") != 0) return true;
+  const auto length = request.headers.find("content-length");
+  const size_t bytes = length == request.headers.end() ? 0 : std::atol(length->second.c_str());
+  if (!Fill(socket, pending, bytes)) return false;
+  request.body = pending.substr(0, bytes);
+  pending.erase(0, bytes);
+  return true;
+}
+
+}  // namespace
+
+void TestConnection::Send(const std::string& bytes) {
+  for (size_t sent = 0; sent < bytes.size();) {
+    const ssize_t n = ::send(socket_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    if (n <= 0) {
+      open_ = false;
+      return;
+    }
+    sent += n;
+  }
+}
+
+void TestConnection::Reply(int status, const std::string& body, const std::string& more_headers) {
+  Send("HTTP/1.1 " + std::to_string(status) + " Test\r\nContent-Length: " +
+       std::to_string(body.size()) + "\r\n" + more_headers + "\r\n" + body);
+}
+
+void TestConnection::Reset() {
+  const linger now{1, 0};
+  ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+  open_ = false;
+}
+
+void TestConnection::WaitForPeerToClose() {
+  char byte;
+  while (::recv(socket_, &byte, 1, 0) > 0) {
+  }
+  open_ = false;
+}
+
+TestServer::TestServer(Handler handler) : handler_(std::move(handler)) {
+  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  EXPECT_EQ(::bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  EXPECT_EQ(::listen(listener_, 1024), 0);
+  socklen_t size = sizeof(address);
+  ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
+  port_ = ntohs(address.sin_port);
+  acceptor_ = std::thread([this] { Accept(); });
+}
+
+TestServer::~TestServer() {
+  std::vector<std::thread> threads;
+  {
+    absl::MutexLock lock(&mutex_);
+    stopped_ = true;
+    for (const int socket : sockets_) ::shutdown(socket, SHUT_RDWR);
+    threads.swap(threads_);
+  }
+  ::shutdown(listener_, SHUT_RDWR);
+  acceptor_.join();
+  for (std::thread& thread : threads) thread.join();
+  ::close(listener_);
+}
+
+std::string TestServer::Url(const std::string& target) const {
+  return "http://127.0.0.1:" + std::to_string(port_) + target;
+}
+
+void TestServer::Accept() {
+  while (true) {
+    const int socket = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (socket < 0) return;
+    absl::MutexLock lock(&mutex_);
+    if (stopped_) {
+      ::close(socket);
+      return;
+    }
+    const int number = connections_++;
+    most_open_ = std::max<int>(most_open_, ++open_);
+    sockets_.push_back(socket);
+    threads_.emplace_back([this, socket, number] { Serve(socket, number); });
+  }
+}
+
+void TestServer::Serve(int socket, int number) {
+  TestConnection connection(socket, number);
+  std::string pending;
+  TestRequest request;
+  while (connection.open() && ReadRequest(socket, pending, request)) {
+    ++requests_;
+    handler_(request, connection);
+    request = TestRequest();
+  }
+  --open_;
+  absl::MutexLock lock(&mutex_);
+  sockets_.erase(std::find(sockets_.begin(), sockets_.end(), socket));
+  ::close(socket);
+}
+
+}  // namespace kvstore::testing

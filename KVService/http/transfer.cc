@@ -1,0 +1,250 @@
+#include "KVService/http/transfer.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "KVService/http/exchange_log.h"
+
+namespace kvstore::http {
+
+namespace {
+
+// 1.2 MB in few turns of the loop; curl keeps one of each a handle.
+constexpr long kReceiveBufferBytes = 256 << 10;
+constexpr long kSendBufferBytes = 256 << 10;
+
+bool IsToken(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+  });
+}
+
+std::string_view Trim(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const size_t begin = text.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
+}  // namespace
+
+absl::Status CheckRequest(const HttpRequest& request) {
+  for (const HttpHeader& header : request.headers) {
+    constexpr std::string_view kEndsTheLine("\r\n\0", 3);
+    if (!IsToken(header.name) || header.value.find_first_of(kEndsTheLine) != std::string::npos) {
+      return absl::InvalidArgumentError(fmt::format("{} {}: the header '{}' is malformed",
+                                                    HttpMethodName(request.method),
+                                                    WithoutQuery(request.url), header.name));
+    }
+  }
+  return absl::OkStatus();
+}
+
+Transfer::Transfer(CURL* handle, const HttpRequest* request) : handle_(handle), request_(request) {
+  for (const Slice& part : request->body) body_bytes_ += part.size();
+}
+
+Transfer::~Transfer() {
+  curl_easy_reset(handle_);
+  curl_slist_free_all(headers_);
+}
+
+absl::Status Transfer::Prepare(const HttpClientOptions& options) {
+  curl_easy_setopt(handle_, CURLOPT_ERRORBUFFER, error_);
+  curl_easy_setopt(handle_, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(handle_, CURLOPT_URL, request_->url.c_str());
+  curl_easy_setopt(handle_, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(handle_, CURLOPT_PATH_AS_IS, 1L);
+  curl_easy_setopt(handle_, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+  curl_easy_setopt(handle_, CURLOPT_TCP_NODELAY, 1L);
+  curl_easy_setopt(handle_, CURLOPT_TCP_KEEPALIVE, 1L);
+  curl_easy_setopt(handle_, CURLOPT_BUFFERSIZE, kReceiveBufferBytes);
+  curl_easy_setopt(handle_, CURLOPT_UPLOAD_BUFFERSIZE, kSendBufferBytes);
+  curl_easy_setopt(handle_, CURLOPT_DNS_CACHE_TIMEOUT,
+                   static_cast<long>(absl::ToInt64Seconds(options.dns_cache)));
+  curl_easy_setopt(handle_, CURLOPT_MAXAGE_CONN,
+                   static_cast<long>(absl::ToInt64Seconds(options.max_idle)));
+  curl_easy_setopt(handle_, CURLOPT_CONNECTTIMEOUT_MS,
+                   static_cast<long>(absl::ToInt64Milliseconds(options.connect_timeout)));
+  // Set even if it is empty, or curl would ask the environment.
+  curl_easy_setopt(handle_, CURLOPT_PROXY, options.proxy.c_str());
+  if (!options.ca_file.empty()) {
+    curl_easy_setopt(handle_, CURLOPT_CAINFO, options.ca_file.c_str());
+    curl_easy_setopt(handle_, CURLOPT_CAPATH, nullptr);
+  }
+  curl_easy_setopt(handle_, CURLOPT_HEADERFUNCTION, &Transfer::OnHeader);
+  curl_easy_setopt(handle_, CURLOPT_HEADERDATA, this);
+  curl_easy_setopt(handle_, CURLOPT_WRITEFUNCTION, &Transfer::OnBody);
+  curl_easy_setopt(handle_, CURLOPT_WRITEDATA, this);
+  curl_easy_setopt(handle_, CURLOPT_PREREQFUNCTION, &Transfer::OnSend);
+  curl_easy_setopt(handle_, CURLOPT_PREREQDATA, this);
+  SetMethod();
+  return SetHeaders();
+}
+
+void Transfer::SetMethod() {
+  const HttpMethod method = request_->method;
+  if (method == HttpMethod::kHead) {
+    curl_easy_setopt(handle_, CURLOPT_NOBODY, 1L);
+    return;
+  }
+  if (body_bytes_ == 0 && method == HttpMethod::kGet) return;
+  // Its own name for each: what curl calls an upload is how it reads a body, empty ones included.
+  if (body_bytes_ > 0 || method != HttpMethod::kDelete) {
+    curl_easy_setopt(handle_, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(handle_, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(body_bytes_));
+    curl_easy_setopt(handle_, CURLOPT_READFUNCTION, &Transfer::OnRead);
+    curl_easy_setopt(handle_, CURLOPT_READDATA, this);
+    curl_easy_setopt(handle_, CURLOPT_SEEKFUNCTION, &Transfer::OnSeek);
+    curl_easy_setopt(handle_, CURLOPT_SEEKDATA, this);
+  }
+  curl_easy_setopt(handle_, CURLOPT_CUSTOMREQUEST, HttpMethodName(method).data());
+}
+
+absl::Status Transfer::SetHeaders() {
+  // Waiting for "100 Continue" costs a round trip, and curl gives it a second.
+  std::vector<std::string> lines = {"Expect:", "Accept-Encoding:"};
+  for (const HttpHeader& header : request_->headers) {
+    // An empty value is sent only if the line ends in a semicolon.
+    lines.push_back(header.value.empty() ? header.name + ";" : header.name + ": " + header.value);
+  }
+  for (const std::string& line : lines) {
+    curl_slist* longer = curl_slist_append(headers_, line.c_str());
+    if (longer == nullptr) return absl::ResourceExhaustedError("HTTP headers: no memory");
+    headers_ = longer;
+  }
+  curl_easy_setopt(handle_, CURLOPT_HTTPHEADER, headers_);
+  return absl::OkStatus();
+}
+
+int Transfer::OnSend(void* self, char*, char*, int, int) {
+  ++static_cast<Transfer*>(self)->response_.sends;
+  return CURL_PREREQFUNC_OK;
+}
+
+size_t Transfer::OnRead(char* into, size_t size, size_t count, void* self) {
+  auto* t = static_cast<Transfer*>(self);
+  const std::vector<Slice>& body = t->request_->body;
+  size_t room = size * count;
+  size_t copied = 0;
+  while (room > 0 && t->part_ < body.size()) {
+    const ByteView part = body[t->part_].bytes();
+    const size_t step = std::min(room, part.size() - t->part_offset_);
+    if (step > 0) std::memcpy(into + copied, part.data() + t->part_offset_, step);
+    copied += step;
+    room -= step;
+    t->part_offset_ += step;
+    if (t->part_offset_ == part.size()) {
+      ++t->part_;
+      t->part_offset_ = 0;
+    }
+  }
+  return copied;
+}
+
+int Transfer::OnSeek(void* self, curl_off_t offset, int origin) {
+  auto* t = static_cast<Transfer*>(self);
+  // It only ever begins again, when a reused connection was dead.
+  if (offset != 0 || origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
+  t->part_ = t->part_offset_ = 0;
+  return CURL_SEEKFUNC_OK;
+}
+
+size_t Transfer::OnHeader(char* data, size_t size, size_t count, void* self) {
+  const size_t bytes = size * count;
+  return static_cast<Transfer*>(self)->TakeHeader({data, bytes}) ? bytes : 0;
+}
+
+bool Transfer::TakeHeader(std::string_view line) {
+  header_bytes_ += line.size();
+  if (header_bytes_ > kMaxResponseHeaderBytes) {
+    refused_ = absl::ResourceExhaustedError(
+        fmt::format("the response's headers exceed {} bytes", kMaxResponseHeaderBytes));
+    return false;
+  }
+  if (line.substr(0, 5) == "HTTP/") {
+    // Another response follows an interim one; only the last counts.
+    response_.headers.clear();
+    return true;
+  }
+  const size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return true;
+  response_.headers.push_back(
+      {std::string(Trim(line.substr(0, colon))), std::string(Trim(line.substr(colon + 1)))});
+  return true;
+}
+
+size_t Transfer::OnBody(char* data, size_t size, size_t count, void* self) {
+  auto* t = static_cast<Transfer*>(self);
+  const size_t bytes = size * count;
+  if (bytes == 0) return 0;
+  if (!t->MakeRoom(bytes)) return 0;
+  std::memcpy(t->buffer_.data() + t->received_, data, bytes);
+  t->received_ += bytes;
+  return bytes;
+}
+
+bool Transfer::MakeRoom(size_t more) {
+  const size_t needed = received_ + more;
+  if (needed <= buffer_.size()) return true;
+  const size_t limit = request_->max_response_bytes;
+  curl_off_t length = -1;
+  curl_easy_getinfo(handle_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  const size_t announced = length > 0 ? static_cast<size_t>(length) : 0;
+  if (std::max(needed, announced) > limit) {
+    refused_ =
+        absl::ResourceExhaustedError(fmt::format("the response has more than {} bytes", limit));
+    return false;
+  }
+  // Exact where the length is known; else the hint, then twice as much each time.
+  size_t wanted = announced;
+  if (wanted < needed) {
+    wanted = std::max({needed, request_->expected_response_bytes, 2 * buffer_.size()});
+  }
+  Buffer larger = Buffer::Allocate(std::min(wanted, limit));
+  if (received_ > 0) std::memcpy(larger.data(), buffer_.data(), received_);
+  buffer_ = std::move(larger);
+  return true;
+}
+
+absl::StatusOr<HttpResponse> Transfer::Finish(CURLcode code) {
+  if (code != CURLE_OK) return StatusOf(code);
+  long status = 0;
+  curl_easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
+  response_.status = static_cast<int>(status);
+  if (received_ > 0) response_.body = std::move(buffer_).Freeze(0, received_);
+  return std::move(response_);
+}
+
+absl::Status Transfer::StatusOf(CURLcode code) const {
+  const std::string reason = !refused_.ok()      ? std::string(refused_.message())
+                             : error_[0] != '\0' ? std::string(error_)
+                                                 : std::string(curl_easy_strerror(code));
+  const std::string message = fmt::format("{} {}: {}", HttpMethodName(request_->method),
+                                          WithoutQuery(request_->url), reason);
+  if (!refused_.ok()) return absl::Status(refused_.code(), message);
+  // Once the request is out, what curl cannot make sense of is the server's.
+  if (response_.sends > 0 && code != CURLE_OUT_OF_MEMORY) return absl::UnavailableError(message);
+  switch (code) {
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+      return absl::InvalidArgumentError(message);
+    case CURLE_OUT_OF_MEMORY:
+      return absl::ResourceExhaustedError(message);
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_ISSUER_ERROR:
+      return absl::FailedPreconditionError(message);
+    default:
+      return absl::UnavailableError(message);
+  }
+}
+
+}  // namespace kvstore::http

@@ -1,0 +1,70 @@
+// One request on one easy handle: its options, and curl's callbacks for the bytes of both sides.
+#ifndef KVSERVICE_HTTP_TRANSFER_H_
+#define KVSERVICE_HTTP_TRANSFER_H_
+
+#include <curl/curl.h>
+
+#include <cstddef>
+#include <string_view>
+
+#include "KVService/http/curl_http_client.h"
+#include "KVService/http/http_client.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace kvstore::http {
+
+inline constexpr size_t kMaxResponseHeaderBytes = 256 << 10;
+
+// INVALID_ARGUMENT for what must not reach the wire: a header that would end the line.
+absl::Status CheckRequest(const HttpRequest& request);
+
+// Not thread-safe. The handle is set up by Prepare and may be used for another Transfer once this
+// one was destroyed, which REQUIRES that no multi has it any more.
+class Transfer {
+ public:
+  // All but the handle's ownership stays the caller's, and outlives this.
+  Transfer(CURL* handle, const HttpRequest* request);
+  ~Transfer();
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+
+  absl::Status Prepare(const HttpClientOptions& options);
+
+  // What came of it, given curl's verdict. Once.
+  absl::StatusOr<HttpResponse> Finish(CURLcode code);
+
+  CURL* handle() const { return handle_; }
+
+ private:
+  static size_t OnRead(char* into, size_t size, size_t count, void* self);
+  static int OnSeek(void* self, curl_off_t offset, int origin);
+  static size_t OnHeader(char* data, size_t size, size_t count, void* self);
+  static size_t OnBody(char* data, size_t size, size_t count, void* self);
+  static int OnSend(void* self, char*, char*, int, int);
+
+  absl::Status SetHeaders();
+  void SetMethod();
+  bool TakeHeader(std::string_view line);
+  bool MakeRoom(size_t more);
+  absl::Status StatusOf(CURLcode code) const;
+
+  CURL* const handle_;
+  const HttpRequest* const request_;
+  curl_slist* headers_ = nullptr;
+  char error_[CURL_ERROR_SIZE] = {};
+
+  size_t body_bytes_ = 0;   // of the request
+  size_t part_ = 0;         // the next byte to send: of which slice,
+  size_t part_offset_ = 0;  // and where in it
+
+  HttpResponse response_;
+  Buffer buffer_;  // the response's body so far
+  size_t received_ = 0;
+  size_t header_bytes_ = 0;
+  absl::Status refused_;  // why we ended the transfer ourselves
+};
+
+}  // namespace kvstore::http
+
+#endif  // KVSERVICE_HTTP_TRANSFER_H_

@@ -1,0 +1,47 @@
+// A proxy between a store and Azurite that fails as it is told.
+#ifndef KVSERVICE_STORAGE_AZURE_FAULT_PROXY_H_
+#define KVSERVICE_STORAGE_AZURE_FAULT_PROXY_H_
+
+#include <functional>
+#include <string>
+
+#include "KVService/http/curl_http_client.h"
+#include "KVService/http/test_server.h"
+#include "KVService/storage/azure/azurite.h"
+
+namespace kvstore::testing {
+
+enum class Fault {
+  kNone,
+  kResetBefore,     // the connection breaks, the service has seen nothing
+  kLoseAnswer,      // the service has acted, and the connection breaks before its answer
+  kTruncateAnswer,  // it breaks in the answer's body
+  kCorruptAnswer,   // a bit of the answer's body is wrong
+  kCorruptRequest,  // a bit of the request's body is wrong
+  kBusy,            // 503, at once
+  kThrottle,        // 429 with a Retry-After of 0 seconds
+  kFail,            // 500 after the service has acted
+  kStall,           // no answer until the client gives up
+};
+
+// Asks `choose` once a request, on any thread.
+class FaultProxy {
+ public:
+  FaultProxy(const Azurite& azurite, std::function<Fault(const TestRequest&)> choose);
+
+  std::string endpoint() const { return server_.Url("/" + std::string(kAzuriteAccount)); }
+  int requests() const { return server_.requests(); }
+
+ private:
+  void Handle(TestRequest request, TestConnection& connection);
+  HttpResponse Forward(const TestRequest& request);
+
+  const std::string origin_;  // scheme, host and port of Azurite
+  const std::function<Fault(const TestRequest&)> choose_;
+  CurlHttpClient client_;
+  TestServer server_;
+};
+
+}  // namespace kvstore::testing
+
+#endif  // KVSERVICE_STORAGE_AZURE_FAULT_PROXY_H_
