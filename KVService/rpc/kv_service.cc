@@ -11,13 +11,18 @@
 namespace kvstore {
 namespace {
 
+absl::Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
+
 // A unary call from its arrival to its one Finish.
 class UnaryCall {
  public:
-  UnaryCall(RpcLog* log, grpc::CallbackServerContext* context, std::string_view rpc)
-      : log_(log), reactor_(context->DefaultReactor()) {
+  UnaryCall(RpcLog* log, CallGate* gate, grpc::CallbackServerContext* context, std::string_view rpc)
+      : log_(log), gate_(gate), reactor_(context->DefaultReactor()), admitted_(gate->Enter()) {
     record.rpc = rpc;
   }
+
+  // Not OK: the server is to end, and the call must finish with this.
+  absl::Status admission() const { return admitted_ ? absl::OkStatus() : ShuttingDown(); }
 
   grpc::ServerUnaryReactor* reactor() const { return reactor_; }
   const Stopwatch& watch() const { return watch_; }
@@ -27,16 +32,29 @@ class UnaryCall {
     record.total_us = watch_.elapsed_us();
     log_->Write(record);
     LogFailure(record, status);
-    reactor_->Finish(ToGrpc(status));
-    return reactor_;
+    // Copied: finishing may free what holds this call.
+    CallGate* const gate = admitted_ ? gate_ : nullptr;
+    grpc::ServerUnaryReactor* const reactor = reactor_;
+    reactor->Finish(ToGrpc(status));
+    if (gate != nullptr) gate->Leave();
+    return reactor;
   }
 
   RpcRecord record;
 
  private:
   RpcLog* log_;
+  CallGate* gate_;
   grpc::ServerUnaryReactor* reactor_;
+  bool admitted_;
   Stopwatch watch_;
+};
+
+// A stream that comes when the server is to end.
+class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  RefusedStream() { Finish(ToGrpc(ShuttingDown())); }
+  void OnDone() override { delete this; }
 };
 
 struct ParsedWrite {
@@ -75,8 +93,9 @@ absl::StatusOr<ParsedWrite> ParseWrite(const grpc::ByteBuffer& bytes) {
 grpc::ServerUnaryReactor* KVService::Lookup(grpc::CallbackServerContext* context,
                                             const grpc::ByteBuffer* request,
                                             grpc::ByteBuffer* response) {
-  UnaryCall call(&log_, context, "Lookup");
+  UnaryCall call(&log_, &gate_, context, "Lookup");
   const auto answer = [&]() -> absl::Status {
+    KV_RETURN_IF_ERROR(call.admission());
     const ReceivedMessage message(*request);
     KV_ASSIGN_OR_RETURN(wire::LookupRequest lookup, wire::ParseLookupRequest(message.pieces()));
     KV_RETURN_IF_ERROR(CheckLength("completion_id", lookup.completion_id));
@@ -105,8 +124,9 @@ grpc::ServerUnaryReactor* KVService::Lookup(grpc::CallbackServerContext* context
 grpc::ServerUnaryReactor* KVService::Read(grpc::CallbackServerContext* context,
                                           const grpc::ByteBuffer* request,
                                           grpc::ByteBuffer* response) {
-  UnaryCall call(&log_, context, "Read");
+  UnaryCall call(&log_, &gate_, context, "Read");
   call.record.blocks = 1;
+  if (!call.admission().ok()) return call.Finish(call.admission());
   absl::StatusOr<LocatedRead> read = ParseRead(*request);
   if (!read.ok()) return call.Finish(read.status());
   call.record.completion_id = std::move(read->completion_id);
@@ -127,8 +147,9 @@ grpc::ServerUnaryReactor* KVService::Read(grpc::CallbackServerContext* context,
 grpc::ServerUnaryReactor* KVService::Write(grpc::CallbackServerContext* context,
                                            const grpc::ByteBuffer* request,
                                            grpc::ByteBuffer* response) {
-  UnaryCall call(&log_, context, "Write");
+  UnaryCall call(&log_, &gate_, context, "Write");
   call.record.blocks = 1;
+  if (!call.admission().ok()) return call.Finish(call.admission());
   absl::StatusOr<ParsedWrite> write = ParseWrite(*request);
   if (!write.ok()) return call.Finish(write.status());
   call.record.completion_id = write->request.chunk.completion_id;
@@ -155,7 +176,8 @@ grpc::ServerUnaryReactor* KVService::Write(grpc::CallbackServerContext* context,
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* KVService::StreamingRead(
     grpc::CallbackServerContext* context) {
-  return new ReadStream(&store_, &log_, &held_answers_, DeadlineOf(context->deadline()));
+  if (!gate_.Enter()) return new RefusedStream;
+  return new ReadStream(&store_, &log_, &gate_, &held_answers_, DeadlineOf(context->deadline()));
 }
 
 }  // namespace kvstore

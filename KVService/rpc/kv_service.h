@@ -4,6 +4,7 @@
 #define KVSERVICE_RPC_KV_SERVICE_H_
 
 #include "KVService/observe/rpc_log.h"
+#include "KVService/rpc/call_gate.h"
 #include "KVService/rpc/read_stream.h"
 #include "KVService/store/chunk_store.h"
 #include "kvstore.grpc.pb.h"
@@ -31,9 +32,14 @@ class KVService final : public RawKVStoreService {
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StreamingRead(
       grpc::CallbackServerContext* context) override;
 
+  // Refuses new calls with UNAVAILABLE and waits for those that run, until the deadline. Whether
+  // any ran.
+  bool Drain(absl::Time deadline) { return gate_.Close(deadline); }
+
  private:
   ChunkStore& store_;
   RpcLog& log_;
+  CallGate gate_;
   HeldAnswers held_answers_;
 };
 

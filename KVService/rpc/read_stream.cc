@@ -42,8 +42,9 @@ grpc::ByteBuffer AnswerRead(const absl::StatusOr<ChunkStore::ReadResult>& result
   return ToByteBuffer(wire::FrameReadResponse(response, result->chunk.size()), result->chunk);
 }
 
-ReadStream::ReadStream(ChunkStore* store, RpcLog* log, HeldAnswers* held, absl::Time deadline)
-    : store_(*store), log_(*log), held_(*held), deadline_(deadline) {
+ReadStream::ReadStream(ChunkStore* store, RpcLog* log, CallGate* gate, HeldAnswers* held,
+                       absl::Time deadline)
+    : store_(*store), log_(*log), gate_(*gate), held_(*held), deadline_(deadline) {
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);
@@ -169,6 +170,7 @@ void ReadStream::OnDone() {
     log_.Write(record_);
     if (!broken_) LogFailure(record_, status_);
   }
+  gate_.Leave();
   delete this;
 }
 

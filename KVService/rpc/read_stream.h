@@ -10,6 +10,7 @@
 #include <string>
 
 #include "KVService/observe/rpc_log.h"
+#include "KVService/rpc/call_gate.h"
 #include "KVService/rpc/requests.h"
 #include "KVService/store/chunk_store.h"
 #include "absl/base/thread_annotations.h"
@@ -45,8 +46,9 @@ struct HeldAnswers {
 // that cannot be read is answered with success = false, and the stream goes on.
 class ReadStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  // All pointers must outlive the stream.
-  ReadStream(ChunkStore* store, RpcLog* log, HeldAnswers* held, absl::Time deadline);
+  // All pointers must outlive the stream. `gate` has let it in.
+  ReadStream(ChunkStore* store, RpcLog* log, CallGate* gate, HeldAnswers* held,
+             absl::Time deadline);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -78,6 +80,7 @@ class ReadStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
 
   ChunkStore& store_;
   RpcLog& log_;
+  CallGate& gate_;
   HeldAnswers& held_;
   const absl::Time deadline_;
   const Stopwatch watch_;

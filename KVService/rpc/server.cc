@@ -6,6 +6,8 @@
 #include <grpcpp/server_builder.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <thread>
+
 #include "KVCommon/limits.h"
 #include "KVService/rpc/kv_service.h"
 
@@ -14,6 +16,7 @@ namespace {
 
 constexpr int kConcurrentStreams = 200;
 constexpr int kKeepaliveMs = 10'000;
+constexpr std::chrono::milliseconds kLastAnswers{500};
 
 // TCP_NODELAY is gRPC's default on every platform.
 void Configure(grpc::ServerBuilder& builder) {
@@ -70,7 +73,12 @@ RpcServer::RpcServer(std::unique_ptr<Parts> parts, int port)
 RpcServer::~RpcServer() { Shutdown(std::chrono::milliseconds(0)); }
 
 void RpcServer::Shutdown(std::chrono::milliseconds grace) {
-  parts_->server->Shutdown(std::chrono::system_clock::now() + grace);
+  const auto deadline = std::chrono::system_clock::now() + grace;
+  // gRPC closes a connection as soon as its last call has been written to the socket, which resets
+  // it where the client has sent anything since, and what the client has not received is lost. So
+  // calls end first, and clients get a moment to take their answers.
+  if (parts_->service.Drain(absl::FromChrono(deadline))) std::this_thread::sleep_for(kLastAnswers);
+  parts_->server->Shutdown(deadline);
   parts_->server->Wait();
 }
 
