@@ -18,8 +18,13 @@ absl::Status FromRocks(const rocksdb::Status& status, std::string_view what,
   if (status.ok()) return absl::OkStatus();
   if (status.IsNotFound()) return absl::NotFoundError("");
   const bool full = status.IsNoSpace();
-  return absl::Status(full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
-                      fmt::format("{} metadata in {}: {}", what, directory, status.ToString()));
+  const std::string_view hint =
+      status.IsCorruption()
+          ? "; the metadata is damaged: restore the data directory, or move it away to start empty"
+          : "";
+  return absl::Status(
+      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
+      fmt::format("{} metadata in {}: {}{}", what, directory, status.ToString(), hint));
 }
 
 rocksdb::Slice AsSlice(const std::string& text) { return {text.data(), text.size()}; }
