@@ -133,7 +133,7 @@ size_t PrefixIndex::size() const {
 uint32_t PrefixIndex::SpaceNumber(const Container& container, const PartitionDigest& partition,
                                   const Space& space) {
   const auto [it, added] = space_numbers_.try_emplace(space, spaces_.size());
-  if (added) spaces_.push_back({space, container, partition, 0, {}});
+  if (added) spaces_.push_back({space, container, partition, {}});
   return it->second;
 }
 
@@ -173,7 +173,6 @@ bool PrefixIndex::Insert(const Container& container, const PartitionDigest& part
     entries_[*it].next_bearing = slot;
   }
   if (block.by_parent) spaces_[space].by_parent[block.parent_hash].push_back(slot);
-  ++spaces_[space].blocks;
   ++size_;
   recency_.Insert(slot, parent);
   return true;
@@ -254,7 +253,6 @@ void PrefixIndex::RemoveSlot(uint32_t slot, std::vector<Removed>* removed) {
     recency_.Erase(out);
     entries_[out] = Entry();
     free_slots_.push_back(out);
-    --space.blocks;
     --size_;
   }
 }

@@ -105,7 +105,6 @@ class PrefixIndex {
     Space id{};
     Container container;
     PartitionDigest partition{};
-    uint64_t blocks = 0;
     // The blocks by parent, by the hash that they hang on.
     absl::flat_hash_map<uint64_t, absl::InlinedVector<uint32_t, 2>> by_parent;
   };
