@@ -1,14 +1,8 @@
 #include "KVCommon/slice.h"
 
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <new>
-
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 namespace kvstore {
 
@@ -30,14 +24,6 @@ Slice Slice::CopyOf(ByteView bytes) {
   Buffer buffer = Buffer::Allocate(bytes.size());
   if (!bytes.empty()) std::memcpy(buffer.data(), bytes.data(), bytes.size());
   return std::move(buffer).Freeze();
-}
-
-void TuneAllocatorForLargeBuffers() {
-#if defined(__GLIBC__)
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-  mallopt(M_TOP_PAD, 64 << 20);
-#endif
 }
 
 }  // namespace kvstore

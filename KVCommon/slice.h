@@ -72,11 +72,6 @@ class Buffer {
   size_t size_ = 0;
 };
 
-// Sets the process's allocator up for megabyte buffers: without it glibc maps, faults and unmaps
-// each one anew, 40 times the cost (docs/BENCHMARKS.md). For programs to call at the start of
-// main; a library has no business changing its host's allocator. Does nothing on other C libraries.
-void TuneAllocatorForLargeBuffers();
-
 }  // namespace kvstore
 
 #endif  // KVCOMMON_SLICE_H_

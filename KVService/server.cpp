@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <thread>
 
-#include "KVCommon/slice.h"
+#include "KVCommon/tune_process.h"
 #include "KVCommon/status_macros.h"
 #include "KVService/observe/log.h"
 #include "KVService/observe/rpc_log.h"
@@ -91,7 +91,7 @@ absl::Status Run(const ServerOptions& options) {
 }  // namespace kvstore
 
 int main(int argc, char** argv) {
-  kvstore::TuneAllocatorForLargeBuffers();
+  kvstore::TuneProcess();
   const kvstore::ParsedCommandLine parsed = kvstore::ParseCommandLine(argc, argv);
   if (const int* code = std::get_if<int>(&parsed)) return *code;
   const auto& options = std::get<kvstore::ServerOptions>(parsed);

@@ -45,6 +45,7 @@ class Server:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.started = threading.Event()
         self.port = None
+        self.ended = False  # as we asked it to
         self.readers = [threading.Thread(target=self._read_log, daemon=True),
                         threading.Thread(target=self._read_rpc_lines, daemon=True)]
         for reader in self.readers:
@@ -84,6 +85,7 @@ class Server:
 
     def _wait(self):
         code = self.process.wait(STOP_TIMEOUT_S)
+        self.ended = True
         for reader in self.readers:
             reader.join(STOP_TIMEOUT_S)
         self.process.stdout.close()
@@ -94,10 +96,13 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
+        died = self.process.poll() if not self.ended else None
+        if not self.ended:
             self.kill()
         if self.own_dir:
             shutil.rmtree(self.data_dir, ignore_errors=True)
+        if died is not None:
+            raise RuntimeError(f"the server ended by itself, code {died}:\n" + "".join(self.log))
 
 
 def chunk(tokens, hash, parent=0, buffer=b"tensors", partition="p", digest=b"", completion=""):

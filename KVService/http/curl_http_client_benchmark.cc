@@ -9,6 +9,7 @@
 #include <string>
 
 #include "KVCommon/slice.h"
+#include "KVCommon/tune_process.h"
 #include "KVService/http/curl_http_client.h"
 #include "absl/time/clock.h"
 
@@ -59,7 +60,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: %s URL [requests] [threads]\n", argv[0]);
     return 2;
   }
-  kvstore::TuneAllocatorForLargeBuffers();
+  kvstore::TuneProcess();
   kvstore::HttpClientOptions options;
   if (argc > 3) options.threads = std::atoi(argv[3]);
   kvstore::CurlHttpClient client(options);

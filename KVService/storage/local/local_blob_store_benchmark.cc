@@ -55,7 +55,7 @@ void Measure(const std::string& parent, const char* name, Durability durability)
 
 int main(int argc, char** argv) {
   namespace kv = kvstore::testing;
-  kvstore::TuneAllocatorForLargeBuffers();
+  kvstore::TuneProcess();
   const kv::TempDir temporary;
   const std::string directory = argc > 1 ? argv[1] : temporary.path();
   kv::Measure(directory, "none", kvstore::Durability::kNone);
