@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <deque>
 
+#include "KVCommon/tune_process.h"
 #include "KVService/storage/local/local_store_testing.h"
 
 namespace kvstore::testing {
