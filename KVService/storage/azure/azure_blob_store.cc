@@ -149,9 +149,32 @@ void AzureBlobStore::SendPut(std::unique_ptr<Op> op) {
                                  used_bytes_ += static_cast<int64_t>(bytes);
                                }
                              }
-                             if (status.ok()) return Finish(std::move(op), Blob());
-                             Finish(std::move(op), std::move(status));
+                             Share(std::move(op), std::move(status));
                            });
+}
+
+void AzureBlobStore::Share(std::unique_ptr<Op> op, absl::Status status) {
+  const bool put = op->kind == Op::Kind::kPut;
+  // What was there already, or no longer, is told too: who asks did not know, and others may not.
+  const bool news = put ? status.ok() || absl::IsAlreadyExists(status)
+                        : status.ok() || absl::IsNotFound(status);
+  const auto finish = [this](std::unique_ptr<Op> op, absl::Status status) {
+    if (status.ok()) return Finish(std::move(op), Blob());
+    Finish(std::move(op), std::move(status));
+  };
+  if (!options_.shared_log || !news) return finish(std::move(op), std::move(status));
+  auto log = LogOf({op->id.account, op->id.container}, nullptr);
+  if (!log.ok()) return finish(std::move(op), std::move(status));
+  azure::LogRecord record;
+  record.kind = put ? azure::LogRecord::Kind::kPut : azure::LogRecord::Kind::kDelete;
+  record.name = op->id.name;
+  record.attributes = op->blob.attributes;
+  record.size = op->blob.data.size();
+  // Whether it was appended, the log's own statistics say.
+  (*log)->Append(std::move(record),
+                 [finish, op = std::move(op), status = std::move(status)](absl::Status) mutable {
+                   finish(std::move(op), std::move(status));
+                 });
 }
 
 // No room; but whether the name is taken is the better news.
@@ -212,7 +235,7 @@ void AzureBlobStore::SendDelete(std::unique_ptr<Op> op) {
   Op& o = *op;
   o.container->Properties(
       o.name, o.deadline, [this, op = std::move(op)](absl::StatusOr<BlobProperties> found) mutable {
-        if (!found.ok()) return Finish(std::move(op), found.status());
+        if (!found.ok()) return Share(std::move(op), found.status());
         const uint64_t size = found->size;
         Op& o = *op;
         o.container->Delete(
@@ -222,13 +245,12 @@ void AzureBlobStore::SendDelete(std::unique_ptr<Op> op) {
               if (absl::IsFailedPrecondition(status) && op->attempts < kMaxDeleteAttempts) {
                 return SendDelete(std::move(op));
               }
-              if (!status.ok()) return Finish(std::move(op), std::move(status));
-              {
+              if (status.ok()) {
                 absl::MutexLock lock(&mutex_);
                 --blobs_;
                 used_bytes_ -= static_cast<int64_t>(size);
               }
-              Finish(std::move(op), Blob());
+              Share(std::move(op), std::move(status));
             });
       });
 }
@@ -255,6 +277,22 @@ absl::Status AzureBlobStore::List(const std::function<void(BlobInfo)>& visit) {
   return azure::AsStoreError(std::move(status));
 }
 
+// nullopt for what is not of our making.
+std::optional<BlobInfo> AzureBlobStore::InfoOf(const ContainerName& container,
+                                               const std::string& prefix,
+                                               const azure::ListedBlob& blob) {
+  if (!blob.name.starts_with(prefix)) return std::nullopt;
+  const auto name = azure::DecodeBlobName(std::string_view(blob.name).substr(prefix.size()));
+  uint32_t crc32c;
+  BlobInfo info;
+  if (!name.ok() || !azure::ReadMetadata(blob.metadata, crc32c, info.attributes)) {
+    return std::nullopt;
+  }
+  info.id = {container.first, container.second, *name};
+  info.size = info.footprint = blob.size;
+  return info;
+}
+
 absl::Status AzureBlobStore::ListPlace(const std::string& account, const std::string& container,
                                        const std::function<void(BlobInfo)>& visit) {
   KV_ASSIGN_OR_RETURN(const Place place, PlaceOf(account, container));
@@ -269,15 +307,7 @@ absl::Status AzureBlobStore::ListPlace(const std::string& account, const std::st
     if (absl::IsNotFound(listing.status())) return absl::OkStatus();  // nobody put anything yet
     KV_RETURN_IF_ERROR(listing.status());
     for (const azure::ListedBlob& blob : listing->blobs) {
-      if (blob.name.rfind(place.prefix, 0) != 0) continue;  // not what was asked for
-      const auto name =
-          azure::DecodeBlobName(std::string_view(blob.name).substr(place.prefix.size()));
-      uint32_t crc32c;
-      BlobInfo info;
-      if (!name.ok() || !azure::ReadMetadata(blob.metadata, crc32c, info.attributes)) continue;
-      info.id = {account, container, *name};
-      info.size = info.footprint = blob.size;
-      visit(std::move(info));
+      if (auto info = InfoOf({account, container}, place.prefix, blob)) visit(*std::move(info));
     }
     if (!marker.empty() && listing->next_marker == marker) {
       return absl::InternalError("Azure Blob Storage: a listing that does not advance");
@@ -297,14 +327,164 @@ uint64_t AzureBlobStore::FootprintOf(const BlobId& /*id*/, const Blob& blob) con
   return blob.data.size();
 }
 
+absl::StatusOr<std::shared_ptr<azure::BlobLog>> AzureBlobStore::LogOf(const ContainerName& name,
+                                                                      BlobListener* listener) {
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = logs_.find(name);
+    if (it != logs_.end() && (listener == nullptr || it->second.listener != nullptr)) {
+      return it->second.log;
+    }
+  }
+  KV_ASSIGN_OR_RETURN(Place place, PlaceOf(name.first, name.second));
+  absl::MutexLock lock(&mutex_);
+  if (closed_) return absl::UnavailableError("the Azure blob store is closed");
+  if (logs_.size() >= kMaxFollowed && !logs_.contains(name)) {
+    return absl::ResourceExhaustedError(
+        fmt::format("{} containers are in use already, the most of one server", kMaxFollowed));
+  }
+  Log& log = logs_[name];
+  if (log.log != nullptr && (listener == nullptr || log.listener != nullptr)) return log.log;
+  // It has told its records to nobody; it ends with the store, since that takes a while.
+  if (log.log != nullptr) retired_logs_.push_back(std::move(log.log));
+  log.listener = listener;
+  const auto info_of = [name](azure::LogRecord record) {
+    BlobInfo info;
+    info.id = {name.first, name.second, std::move(record.name)};
+    info.size = info.footprint = record.size;
+    info.attributes = std::move(record.attributes);
+    return info;
+  };
+  azure::BlobLog::Listener tell;
+  if (listener != nullptr) {
+    tell = [listener, info_of](std::vector<azure::LogRecord> records) {
+      std::vector<BlobChange> changes;
+      changes.reserve(records.size());
+      for (azure::LogRecord& record : records) {
+        const bool deleted = record.kind == azure::LogRecord::Kind::kDelete;
+        if (!deleted && record.kind != azure::LogRecord::Kind::kPut) continue;
+        changes.push_back({info_of(std::move(record)), deleted});
+      }
+      listener->OnChanges(changes);
+    };
+  }
+  auto lister = [this, name](const std::function<void(azure::LogRecord)>& visit) {
+    return ListPlace(name.first, name.second, [&visit](const BlobInfo& info) {
+      visit({azure::LogRecord::Kind::kPut, info.id.name, info.attributes, info.size});
+    });
+  };
+  log.log = std::make_shared<azure::BlobLog>(std::move(place.container), place.prefix, options_.log,
+                                             std::move(tell), std::move(lister));
+  return log.log;
+}
+
+void AzureBlobStore::Follow(const std::string& account, const std::string& container,
+                            BlobListener* listener, absl::Time /*deadline*/, FollowDone done) {
+  if (!options_.shared_log) {
+    return std::move(done)(absl::FailedPreconditionError("the store has no shared log"));
+  }
+  auto log = LogOf({account, container}, listener);
+  if (!log.ok()) return std::move(done)(log.status());
+  // It answers within its own request timeout.
+  (*log)->WhenRead(std::move(done));
+}
+
+bool AzureBlobStore::UpToDate(const std::string& account, const std::string& container) const {
+  std::shared_ptr<azure::BlobLog> log;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = logs_.find({account, container});
+    if (it == logs_.end() || it->second.listener == nullptr) return false;
+    log = it->second.log;
+  }
+  return log->UpToDate();
+}
+
+void AzureBlobStore::Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) {
+  const auto place = PlaceOf(id.account, id.container);
+  if (!place.ok()) return std::move(done)(place.status());
+  const std::string name = place->prefix + azure::EncodeBlobName(id.name);
+  place->container->Properties(
+      name, std::min(deadline, absl::Now() + options_.max_time),
+      [id = std::move(id), prefix = place->prefix, name,
+       done = std::move(done)](absl::StatusOr<BlobProperties> found) mutable {
+        if (!found.ok()) return std::move(done)(azure::AsStoreError(found.status()));
+        auto info = InfoOf({id.account, id.container}, prefix,
+                           {name, found->size, std::move(found->metadata)});
+        if (info) return std::move(done)(*std::move(info));
+        std::move(done)(absl::Status(absl::StatusCode::kNotFound, ""));
+      });
+}
+
+void AzureBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+                                Done<std::vector<BlobInfo>> done) {
+  const auto place = PlaceOf(prefix.account, prefix.container);
+  if (!place.ok()) return std::move(done)(place.status());
+  place->container->List(
+      place->prefix + prefix.name, "", static_cast<int>(std::min<size_t>(limit, 5000)),
+      std::min(deadline, absl::Now() + options_.max_time),
+      [prefix, before = place->prefix,
+       done = std::move(done)](const absl::StatusOr<azure::Listing>& listing) mutable {
+        std::vector<BlobInfo> blobs;
+        if (absl::IsNotFound(listing.status())) return std::move(done)(std::move(blobs));
+        if (!listing.ok()) return std::move(done)(azure::AsStoreError(listing.status()));
+        for (const azure::ListedBlob& blob : listing->blobs) {
+          if (auto info = InfoOf({prefix.account, prefix.container}, before, blob)) {
+            blobs.push_back(*std::move(info));
+          }
+        }
+        std::move(done)(std::move(blobs));
+      });
+}
+
+absl::Status AzureBlobStore::ListUnshared(const std::function<void(BlobInfo)>& /*visit*/) {
+  return absl::OkStatus();
+}
+
+azure::BlobLogStats AzureBlobStore::log_stats() const {
+  azure::BlobLogStats all;
+  all.age = absl::ZeroDuration();
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [name, log] : logs_) {
+    const azure::BlobLogStats one = log.log->stats();
+    all.generation = std::max(all.generation, one.generation);
+    all.records_read += one.records_read;
+    all.records_appended += one.records_appended;
+    all.records_dropped += one.records_dropped;
+    all.damaged_bytes += one.damaged_bytes;
+    all.compactions += one.compactions;
+    all.queued_records += one.queued_records;
+    all.age = std::max(all.age, one.age);
+  }
+  return all;
+}
+
+azure::PipelineStats AzureBlobStore::http_stats() const {
+  azure::PipelineStats all;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [key, pipeline] : pipelines_) {
+    const azure::PipelineStats one = pipeline->Stats();
+    all.attempts += one.attempts;
+    all.retries += one.retries;
+    all.throttled += one.throttled;
+  }
+  return all;
+}
+
 absl::Status AzureBlobStore::Close() {
   if (http_->OnClientThread()) {
     return absl::FailedPreconditionError("Azure blob store: Close called from a callback");
   }
-  absl::MutexLock lock(&mutex_);
-  closed_ = true;
-  mutex_.Await(absl::Condition(this, &AzureBlobStore::Idle));
-  return absl::OkStatus();
+  std::map<ContainerName, Log> logs;
+  std::vector<std::shared_ptr<azure::BlobLog>> retired;
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = true;
+    mutex_.Await(absl::Condition(this, &AzureBlobStore::Idle));
+    logs.swap(logs_);
+    retired.swap(retired_logs_);
+  }
+  return absl::OkStatus();  // the logs end here, without the lock
 }
 
 }  // namespace kvstore

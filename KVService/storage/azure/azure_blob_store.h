@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -16,8 +17,9 @@
 
 #include "KVService/http/http_client.h"
 #include "KVService/storage/azure/blob_container.h"
+#include "KVService/storage/azure/blob_log.h"
 #include "KVService/storage/azure/pipeline.h"
-#include "KVService/storage/blob_store.h"
+#include "KVService/storage/shared_blob_store.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -57,6 +59,10 @@ struct AzureOptions {
   // The service checks the MD5 of what is put in any case. Of what is got it is 2 ms of CPU for
   // 1.2 MB beside the CRC-32C, that is always checked.
   bool check_md5 = true;
+  // Whether puts and deletes are told to other servers, and theirs to us, by a log in each container
+  // (blob_log.h). Without it nothing can be followed.
+  bool shared_log = false;
+  azure::BlobLogOptions log;
 };
 
 // Thread-safe. `done` runs on a thread of the HTTP client. What the contract of BlobStore leaves
@@ -64,9 +70,10 @@ struct AzureOptions {
 //   Usage      counts what this process put less what it deleted; other servers' blobs are theirs
 //   footprint  the data's size
 //   Delete     costs two requests, since only what is deleted tells its size
+//   log        a put ends once it is in the log, or the log is away: then it is appended later
 //   errors     INTERNAL for what the service refuses for good (credentials, names), UNAVAILABLE for
 //              what it, the network or the attempts allowed did not yield
-class AzureBlobStore : public BlobStore {
+class AzureBlobStore : public SharedBlobStore {
  public:
   // `http` and `resolver` outlive the store.
   AzureBlobStore(HttpClient* http, AzureResolver* resolver, const AzureOptions& options);
@@ -87,23 +94,54 @@ class AzureBlobStore : public BlobStore {
   uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override;
   absl::Status Close() override;  // FAILED_PRECONDITION from a `done`
 
+  // One listener for all containers. At most kMaxFollowed of them: RESOURCE_EXHAUSTED.
+  void Follow(const std::string& account, const std::string& container, BlobListener* listener,
+              absl::Time deadline, FollowDone done) override;
+  bool UpToDate(const std::string& account, const std::string& container) const override;
+  void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) override;
+  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+                  Done<std::vector<BlobInfo>> done) override;
+  absl::Status ListUnshared(const std::function<void(BlobInfo)>& visit) override;
+
+  static constexpr size_t kMaxFollowed = 256;
+
+  // Of all containers together; the age is the greatest.
+  azure::BlobLogStats log_stats() const;
+  // Of all endpoints together.
+  azure::PipelineStats http_stats() const;
+
  private:
   struct Op;
   struct Place {
     std::shared_ptr<azure::BlobContainer> container;
     std::string prefix;
   };
+  struct Log {
+    std::shared_ptr<azure::BlobLog> log;
+    BlobListener* listener = nullptr;
+  };
+  using ContainerName = std::pair<std::string, std::string>;  // account, container
 
   absl::Status Begin(Op& op) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<Place> PlaceOf(const std::string& account, const std::string& container)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void Finish(std::unique_ptr<Op> op, absl::StatusOr<Blob> result) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // The container's log, begun where it is not yet. A log that nobody listens to is replaced by one
+  // for `listener`.
+  absl::StatusOr<std::shared_ptr<azure::BlobLog>> LogOf(const ContainerName& name,
+                                                        BlobListener* listener)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Tells the other servers what the op did, then finishes it.
+  void Share(std::unique_ptr<Op> op, absl::Status status);
+
   bool Reserve(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   void SendPut(std::unique_ptr<Op> op);
   void RefusePut(std::unique_ptr<Op> op);
   void SendGet(std::unique_ptr<Op> op);
   void SendDelete(std::unique_ptr<Op> op);
+  static std::optional<BlobInfo> InfoOf(const ContainerName& name, const std::string& prefix,
+                                        const azure::ListedBlob& blob);
   absl::Status ListPlace(const std::string& account, const std::string& container,
                          const std::function<void(BlobInfo)>& visit);
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return pending_ == 0; }
@@ -124,7 +162,9 @@ class AzureBlobStore : public BlobStore {
            std::shared_ptr<azure::Pipeline>>
       pipelines_ ABSL_GUARDED_BY(mutex_);
   // The accounts and containers that something was put into.
-  std::set<std::pair<std::string, std::string>> used_places_ ABSL_GUARDED_BY(mutex_);
+  std::set<ContainerName> used_places_ ABSL_GUARDED_BY(mutex_);
+  std::map<ContainerName, Log> logs_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<azure::BlobLog>> retired_logs_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace kvstore

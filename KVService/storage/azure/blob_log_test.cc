@@ -1,0 +1,298 @@
+// The shared log on Azurite: several logs on one container stand for several servers.
+#include "KVService/storage/azure/blob_log.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "KVService/http/curl_http_client.h"
+#include "KVService/storage/azure/azurite.h"
+#include "KVService/storage/azure/crypto.h"
+#include "KVService/storage/azure/log_compaction.h"
+#include "absl/synchronization/blocking_counter.h"
+#include "absl/time/clock.h"
+
+namespace kvstore::azure {
+namespace {
+
+using testing::Azurite;
+
+constexpr absl::Duration kLong = absl::Seconds(60);
+
+BlobLogOptions Quick() {
+  BlobLogOptions options;
+  options.poll = absl::Milliseconds(50);
+  options.compact_after = absl::Milliseconds(200);
+  return options;
+}
+
+// What one server knows by its log.
+class Server {
+ public:
+  Server(std::shared_ptr<BlobContainer> container, const BlobLogOptions& options)
+      : log(
+            std::move(container), "", options,
+            [this](std::vector<LogRecord> records) { Hear(std::move(records)); },
+            [this](const auto&) {
+              listed = true;
+              return absl::OkStatus();
+            }) {}
+
+  void Put(const std::string& name) { Append({LogRecord::Kind::kPut, name, "attr", 5}); }
+  void Delete(const std::string& name) { Append({LogRecord::Kind::kDelete, name, "", 0}); }
+
+  absl::Status WaitUntilRead() {
+    return AwaitStatus([this](auto done) { log.WhenRead(std::move(done)); });
+  }
+
+  // Whether it comes to know just these.
+  bool Knows(const std::set<std::string>& wanted) {
+    absl::MutexLock lock(&mutex_);
+    const auto equal = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return names_ == wanted; };
+    return mutex_.AwaitWithTimeout(absl::Condition(&equal), kLong);
+  }
+
+  std::atomic<bool> listed = false;
+
+ private:
+  void Append(LogRecord record) {
+    const absl::Status status =
+        AwaitStatus([&](auto done) { log.Append(std::move(record), std::move(done)); });
+    EXPECT_TRUE(status.ok()) << status;
+  }
+
+  void Hear(std::vector<LogRecord> records) {
+    absl::MutexLock lock(&mutex_);
+    for (const LogRecord& record : records) {
+      if (record.kind == LogRecord::Kind::kPut) {
+        EXPECT_EQ(record.attributes, "attr");
+        names_.insert(record.name);
+      } else if (record.kind == LogRecord::Kind::kDelete) {
+        names_.erase(record.name);
+      }
+    }
+  }
+
+  absl::Mutex mutex_;
+  std::set<std::string> names_ ABSL_GUARDED_BY(mutex_);
+
+ public:
+  BlobLog log;  // last: it uses all of the above
+};
+
+class BlobLogTest : public ::testing::Test {
+ protected:
+  BlobLogTest() : http_(HttpClientOptions{}) {
+    pipeline_ = Pipeline::Make(&http_, Azurite::SharedKey(), PipelineOptions{});
+    container_ = std::make_shared<BlobContainer>(
+        pipeline_, ContainerAddress{Azurite::Http().endpoint(), "log" + RandomHex(8)});
+    folder_ = {container_.get(), "", absl::Seconds(10)};
+  }
+
+  void MakeContainer() {
+    ASSERT_TRUE(AwaitStatus([&](auto done) {
+                  container_->Create(absl::Now() + kLong, std::move(done));
+                }).ok());
+  }
+
+  std::unique_ptr<Server> Start(const BlobLogOptions& options = Quick()) {
+    auto server = std::make_unique<Server>(container_, options);
+    EXPECT_TRUE(server->WaitUntilRead().ok());
+    return server;
+  }
+
+  // Whether only the youngest generation is left, and a snapshot before it.
+  bool WaitUntilCompacted() {
+    for (const absl::Time end = absl::Now() + kLong; absl::Now() < end;) {
+      const auto files = folder_.List();
+      int logs = 0, snapshots = 0;
+      for (const auto& [name, file] : *files) ++(file.snapshot ? snapshots : logs);
+      if (logs == 1 && snapshots == 1) return true;
+      absl::SleepFor(absl::Milliseconds(50));
+    }
+    return false;
+  }
+
+  CurlHttpClient http_;
+  std::shared_ptr<Pipeline> pipeline_;
+  std::shared_ptr<BlobContainer> container_;
+  LogFolder folder_;
+};
+
+TEST_F(BlobLogTest, AContainerThatIsNotThereIsEmptyAndUpToDate) {
+  auto server = Start();
+  EXPECT_TRUE(server->log.UpToDate());
+  EXPECT_TRUE(server->Knows({}));
+  EXPECT_TRUE(folder_.List()->empty()) << "reading makes nothing";
+}
+
+TEST_F(BlobLogTest, ServersHearOfEachOthersBlobs) {
+  MakeContainer();
+  auto a = Start(), b = Start();
+  a->Put("x");
+  b->Put("y");
+  EXPECT_TRUE(a->Knows({"x", "y"}));
+  EXPECT_TRUE(b->Knows({"x", "y"}));
+  b->Delete("x");
+  EXPECT_TRUE(a->Knows({"y"}));
+  EXPECT_TRUE(b->Knows({"y"}));
+  auto late = Start();
+  EXPECT_TRUE(late->Knows({"y"}));
+}
+
+TEST_F(BlobLogTest, SixteenWritersLoseNothing) {
+  MakeContainer();
+  constexpr int kServers = 16, kEach = 20;
+  std::vector<std::unique_ptr<Server>> servers;
+  for (int i = 0; i < kServers; ++i) servers.push_back(Start());
+  std::set<std::string> all;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kServers; ++i) {
+    for (int n = 0; n < kEach; ++n) all.insert(std::to_string(i) + "-" + std::to_string(n));
+    threads.emplace_back([&servers, i] {
+      for (int n = 0; n < kEach; ++n) servers[i]->Put(std::to_string(i) + "-" + std::to_string(n));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (auto& server : servers) EXPECT_TRUE(server->Knows(all));
+}
+
+TEST_F(BlobLogTest, RollsIsCompactedByRacersAndReadAgain) {
+  MakeContainer();
+  BlobLogOptions options = Quick();
+  options.roll_bytes = 4000;  // some 30 records
+  auto a = Start(options), b = Start(options);
+  std::set<std::string> all;
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = "block-" + std::to_string(i);
+    (i % 2 ? a : b)->Put(name);
+    all.insert(name);
+    if (i % 3 == 0) {
+      const std::string gone = "block-" + std::to_string(i / 2);
+      (i % 2 ? b : a)->Delete(gone);
+      all.erase(gone);
+    }
+  }
+  EXPECT_TRUE(a->Knows(all));
+  EXPECT_TRUE(b->Knows(all));
+  EXPECT_TRUE(WaitUntilCompacted());
+  EXPECT_GT(a->log.stats().generation, 2u);
+  EXPECT_GE(a->log.stats().compactions + b->log.stats().compactions, 2u);
+  auto late = Start(options);
+  EXPECT_TRUE(late->Knows(all));
+  a->Put("more");
+  all.insert("more");
+  EXPECT_TRUE(late->Knows(all));
+  EXPECT_TRUE(b->Knows(all));
+  EXPECT_FALSE(late->listed);
+}
+
+TEST_F(BlobLogTest, ACompactionThatDiedIsDoneAgain) {
+  MakeContainer();
+  BlobLogOptions options = Quick();
+  options.compact_after = absl::InfiniteDuration();
+  options.roll_bytes = 1000;
+  std::set<std::string> all;
+  {
+    auto a = Start(options);
+    for (int i = 0; i < 10; ++i) {
+      a->Put("block-" + std::to_string(i));
+      all.insert("block-" + std::to_string(i));
+      EXPECT_TRUE(a->Knows(all));  // so that it sees how far the log is
+    }
+  }
+  // As one that dies leaves it: a snapshot without its end, and one that ends too soon.
+  for (const uint64_t length : {uint64_t{10}, uint64_t{1} << 40}) {
+    const std::string name = SnapshotName(2, length, "dead");
+    ASSERT_TRUE(AwaitStatus([&](auto done) {
+                  container_->CreateAppendBlob(name, absl::Now() + kLong, std::move(done));
+                }).ok());
+    std::string payload;
+    AppendLogRecord({LogRecord::Kind::kPut, "block-1", "attr", 5}, &payload);
+    if (length == 10) AppendLogRecord({LogRecord::Kind::kEnd, "", "", 0}, &payload);
+    ASSERT_TRUE(Await<uint64_t>([&](auto done) {
+                  container_->Append(name, Slice::CopyOf(AsBytes(LogBatch(payload))), std::nullopt,
+                                     absl::Now() + kLong, std::move(done));
+                }).ok());
+  }
+  EXPECT_TRUE(Start(options)->Knows(all));
+  const std::atomic<bool> stop = false;
+  ASSERT_TRUE(Compact(folder_, 1, stop).ok());
+  EXPECT_TRUE(Compact(folder_, 1, stop).ok()) << "done already";
+  auto late = Start(options);
+  EXPECT_TRUE(late->Knows(all));
+  EXPECT_FALSE(late->listed);
+}
+
+TEST_F(BlobLogTest, ALogThatGrowsIsNotCompactedAway) {
+  MakeContainer();
+  auto a = Start();
+  a->Put("x");
+  ASSERT_TRUE(a->Knows({"x"}));
+  // An append between the reading and the deletion changes the ETag.
+  const auto before = Await<BlobProperties>([&](auto done) {
+    container_->Properties(LogName(1), absl::Now() + kLong, std::move(done));
+  });
+  a->Put("y");
+  const absl::Status deleted = AwaitStatus([&](auto done) {
+    container_->Delete(LogName(1), before->etag, absl::Now() + kLong, std::move(done));
+  });
+  EXPECT_TRUE(absl::IsFailedPrecondition(deleted)) << deleted;
+}
+
+TEST_F(BlobLogTest, AServerThatSleptThroughACompactionCatchesUp) {
+  MakeContainer();
+  BlobLogOptions sleepy = Quick();
+  sleepy.poll = absl::Seconds(2);
+  BlobLogOptions options = Quick();
+  options.roll_bytes = 1000;
+  auto sleeper = Start(sleepy);
+  std::set<std::string> all;
+  {
+    auto a = Start(options);
+    for (int i = 0; i < 40; ++i) {
+      a->Put("block-" + std::to_string(i));
+      all.insert("block-" + std::to_string(i));
+      if (i % 5 == 0) absl::SleepFor(absl::Milliseconds(60));
+    }
+    EXPECT_TRUE(WaitUntilCompacted());
+  }
+  EXPECT_TRUE(sleeper->Knows(all));
+  // To a generation that is no longer there.
+  sleeper->log.Append({LogRecord::Kind::kPut, "late", "attr", 5}, [](absl::Status) {});
+  all.insert("late");
+  EXPECT_TRUE(sleeper->Knows(all));
+  EXPECT_TRUE(Start()->Knows(all));
+}
+
+TEST_F(BlobLogTest, WhileItIsAwayRecordsAreKeptAndCallersAreTold) {
+  auto nobody = std::make_shared<BlobContainer>(
+      pipeline_, ContainerAddress{"http://127.0.0.1:1/devstoreaccount1", "box"});
+  BlobLogOptions options = Quick();
+  options.request_timeout = absl::Milliseconds(200);
+  options.max_queued_bytes = 2000;
+  Server server(nobody, options);
+  EXPECT_TRUE(absl::IsUnavailable(server.WaitUntilRead()));
+  EXPECT_FALSE(server.log.UpToDate());
+  for (int i = 0; i < 100; ++i) {
+    const absl::Status status = AwaitStatus([&](auto done) {
+      server.log.Append({LogRecord::Kind::kPut, "x", "", 1}, std::move(done));
+    });
+    EXPECT_FALSE(status.ok());
+  }
+  EXPECT_GT(server.log.stats().records_dropped, 0u);
+  EXPECT_GT(server.log.stats().queued_records, 0u);
+  EXPECT_LT(server.log.stats().queued_records, 100u);
+}
+
+TEST_F(BlobLogTest, ASnapshotThatWasLostIsMadeUpForByListing) {
+  MakeContainer();
+  ASSERT_TRUE(AwaitStatus([&](auto done) {
+                container_->CreateAppendBlob(LogName(3), absl::Now() + kLong, std::move(done));
+              }).ok());
+  EXPECT_TRUE(Start()->listed);
+}
+
+}  // namespace
+}  // namespace kvstore::azure

@@ -1,0 +1,73 @@
+// The log's files: read, listed, and compacted into snapshots. All calls block.
+#ifndef KVSERVICE_STORAGE_AZURE_LOG_COMPACTION_H_
+#define KVSERVICE_STORAGE_AZURE_LOG_COMPACTION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "KVService/storage/azure/blob_container.h"
+#include "KVService/storage/azure/log_format.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
+
+namespace kvstore::azure {
+
+// Makes a call of BlobContainer's that yields a T (or just a status) wait for its answer.
+template <typename T, typename Start>
+absl::StatusOr<T> Await(Start start) {
+  absl::StatusOr<T> result;
+  absl::Notification done;
+  start([&](absl::StatusOr<T> outcome) {
+    result = std::move(outcome);
+    done.Notify();
+  });
+  done.WaitForNotification();
+  return result;
+}
+template <typename Start>
+absl::Status AwaitStatus(Start start) {
+  absl::Status result;
+  absl::Notification done;
+  start([&](absl::Status outcome) {
+    result = std::move(outcome);
+    done.Notify();
+  });
+  done.WaitForNotification();
+  return result;
+}
+
+// A container's log files, with the place before their names and a bound on each request.
+struct LogFolder {
+  BlobContainer* container;
+  std::string prefix;
+  absl::Duration timeout;
+
+  // Empty where there is no container, too.
+  absl::StatusOr<std::vector<std::pair<std::string, LogFile>>> List() const;
+
+  // Reads the file's batches from *offset on and moves that behind the last whole one. Stops at the
+  // file's end, or after an error. NOT_FOUND where there is no such file.
+  absl::StatusOr<ParsedLog> Read(const std::string& name, uint64_t* offset,
+                                 const std::function<void(LogRecord)>& visit) const;
+
+  // Visits the puts of the most recent whole snapshot that begins the generation. NOT_FOUND where
+  // there is none; then some puts may have been visited.
+  absl::Status ReadSnapshot(uint64_t generation,
+                            const std::function<void(LogRecord)>& visit) const;
+};
+
+// Turns a generation that has rolled, and the snapshot that it began with, into the snapshot of the
+// next, and deletes them. Any number of servers may do so at once, and each may die at any point:
+// the log is deleted only as it was read. ABORTED where something was appended meanwhile: try again
+// later. Ends early with CANCELLED once *stop.
+absl::Status Compact(const LogFolder& folder, uint64_t generation, const std::atomic<bool>& stop);
+
+}  // namespace kvstore::azure
+
+#endif  // KVSERVICE_STORAGE_AZURE_LOG_COMPACTION_H_
