@@ -43,6 +43,11 @@ void RamCache::Put(const BlockId& id, Slice data, const std::optional<BlockId>& 
   }
 }
 
+bool RamCache::Contains(const BlockId& id) const {
+  absl::MutexLock lock(&mutex_);
+  return slots_.contains(id);
+}
+
 void RamCache::Erase(const BlockId& id) {
   std::vector<Slice> freed;
   absl::MutexLock lock(&mutex_);

@@ -42,6 +42,8 @@ class RamCache {
   // ones for it. A block larger than the capacity is not kept; one that is here already stays.
   void Put(const BlockId& id, Slice data, const std::optional<BlockId>& parent);
 
+  bool Contains(const BlockId& id) const;
+
   void Erase(const BlockId& id);
 
   // Marks a prompt's blocks as just used; in its order, first block first.

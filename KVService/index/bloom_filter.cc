@@ -16,7 +16,8 @@ constexpr int kWords = kLineBits / 64;
 // Lines fill unevenly, which costs a blocked filter this much more than Bloom's own.
 constexpr double kBlockedBits = 1.25;
 
-// splitmix64's finalizer (Steele, Lea and Flood, 2014): the key's upper bits chose the line already.
+// splitmix64's finalizer (Steele, Lea and Flood, 2014): the key's upper bits chose the line
+// already.
 uint64_t Mix(uint64_t x) {
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;

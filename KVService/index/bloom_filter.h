@@ -1,7 +1,7 @@
 // BloomFilter: says of a key that was never added, most times and without a look anywhere else,
-// that it was not (Bloom, 1970). Blocked (Putze, Sanders and Singler, 2007): all bits of a key lie in
-// one cache line, so that a question costs one miss. It grows by layers, each twice as large as the
-// last and half as often wrong (Almeida et al., 2007), so the number of keys need not be known.
+// that it was not (Bloom, 1970). Blocked (Putze, Sanders and Singler, 2007): all bits of a key lie
+// in one cache line, so that a question costs one miss. It grows by layers, each twice as large as
+// the last and half as often wrong (Almeida et al., 2007), so the number of keys need not be known.
 //
 //   layer   ceil(capacity * bits a key / 512) lines of 512 bits
 //   key     64 uniform bits: scaled, they choose the line; mixed, 9 bits each, the bits in it

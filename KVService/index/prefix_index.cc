@@ -282,4 +282,16 @@ std::vector<PrefixIndex::Removed> PrefixIndex::RemoveColdest(uint64_t bytes) {
   return removed;
 }
 
+size_t PrefixIndex::ShrinkTo(size_t blocks) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<Removed> removed;
+  size_t count = 0;
+  while (size_ > blocks) {
+    RemoveSlot(*recency_.Coldest(), &removed);
+    count += removed.size();
+    removed.clear();
+  }
+  return count;
+}
+
 }  // namespace kvstore

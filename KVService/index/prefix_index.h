@@ -85,6 +85,9 @@ class PrefixIndex {
   // nothing is left.
   std::vector<Removed> RemoveColdest(uint64_t bytes);
 
+  // Removes the coldest blocks until at most `blocks` are left. How many it removed.
+  size_t ShrinkTo(size_t blocks);
+
   size_t size() const;
 
  private:

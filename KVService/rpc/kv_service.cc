@@ -57,6 +57,26 @@ class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnDone() override { delete this; }
 };
 
+struct ParsedLookup {
+  Container container;
+  ChunkStore::LookupQuery query;
+  std::string completion_id;
+};
+
+absl::StatusOr<ParsedLookup> ParseLookup(const grpc::ByteBuffer& bytes) {
+  const ReceivedMessage message(bytes);
+  ParsedLookup parsed;
+  KV_ASSIGN_OR_RETURN(wire::LookupRequest lookup, wire::ParseLookupRequest(message.pieces()));
+  KV_RETURN_IF_ERROR(CheckLength("completion_id", lookup.completion_id));
+  KV_RETURN_IF_ERROR(CheckLength("partition_key", lookup.partition_key));
+  KV_ASSIGN_OR_RETURN(parsed.container, ContainerOf(lookup.resource_name, lookup.container_name));
+  if (lookup.tokens.empty()) return absl::InvalidArgumentError("tokens are missing");
+  parsed.query = {std::move(lookup.partition_key), std::move(lookup.tokens),
+                  std::move(lookup.precomputed_hashes)};
+  parsed.completion_id = std::move(lookup.completion_id);
+  return parsed;
+}
+
 struct ParsedWrite {
   Container container;
   wire::WriteRequest request;
@@ -94,31 +114,33 @@ grpc::ServerUnaryReactor* KVService::Lookup(grpc::CallbackServerContext* context
                                             const grpc::ByteBuffer* request,
                                             grpc::ByteBuffer* response) {
   UnaryCall call(&log_, &gate_, context, "Lookup");
-  const auto answer = [&]() -> absl::Status {
-    KV_RETURN_IF_ERROR(call.admission());
-    const ReceivedMessage message(*request);
-    KV_ASSIGN_OR_RETURN(wire::LookupRequest lookup, wire::ParseLookupRequest(message.pieces()));
-    KV_RETURN_IF_ERROR(CheckLength("completion_id", lookup.completion_id));
-    KV_RETURN_IF_ERROR(CheckLength("partition_key", lookup.partition_key));
-    call.record.completion_id = std::move(lookup.completion_id);
-    call.record.blocks = static_cast<int64_t>(lookup.tokens.size() / kBlockTokens);
-    KV_ASSIGN_OR_RETURN(const Container container,
-                        ContainerOf(lookup.resource_name, lookup.container_name));
-    if (lookup.tokens.empty()) return absl::InvalidArgumentError("tokens are missing");
-    wire::LookupResponse found;
-    for (ChunkStore::FoundBlock& block :
-         store_.Lookup(container, lookup.partition_key, lookup.tokens, lookup.precomputed_hashes)) {
-      found.last_hash = block.hash;
-      found.locations.push_back({block.hash, std::move(block.location)});
-    }
-    found.cached_blocks = static_cast<int32_t>(found.locations.size());
-    found.success = true;
-    found.metrics = call.watch().Metrics(0);
-    call.record.found = found.cached_blocks;
-    *response = ToByteBuffer(wire::Encode(found));
-    return absl::OkStatus();
-  };
-  return call.Finish(answer());
+  if (!call.admission().ok()) return call.Finish(call.admission());
+  absl::StatusOr<ParsedLookup> lookup = ParseLookup(*request);
+  if (!lookup.ok()) return call.Finish(lookup.status());
+  call.record.completion_id = std::move(lookup->completion_id);
+  call.record.blocks = static_cast<int64_t>(lookup->query.tokens.size() / kBlockTokens);
+  grpc::ServerUnaryReactor* reactor = call.reactor();
+  store_.Lookup(
+      lookup->container, std::move(lookup->query), DeadlineOf(context->deadline()),
+      [call = std::move(call), response](absl::StatusOr<ChunkStore::LookupResult> result) mutable {
+        if (!result.ok()) {
+          call.Finish(result.status());
+          return;
+        }
+        wire::LookupResponse found;
+        for (ChunkStore::FoundBlock& block : result->blocks) {
+          found.last_hash = block.hash;
+          found.locations.push_back({block.hash, std::move(block.location)});
+        }
+        found.cached_blocks = static_cast<int32_t>(found.locations.size());
+        found.success = true;
+        found.metrics = call.watch().Metrics(result->storage_us);
+        call.record.found = found.cached_blocks;
+        call.record.storage_us = result->storage_us;
+        *response = ToByteBuffer(wire::Encode(found));
+        call.Finish(absl::OkStatus());
+      });
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* KVService::Read(grpc::CallbackServerContext* context,

@@ -56,6 +56,9 @@ class SharedBlobStore : public BlobStore {
   virtual void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
                           Done<std::vector<BlobInfo>> done) = 0;
 
+  // Tells all who follow the container that a blob is gone, as somebody found who asked for it.
+  virtual void TellGone(const BlobId& id) = 0;
+
   // Visits the blobs that this process holds and the others cannot see yet, as List.
   virtual absl::Status ListUnshared(const std::function<void(BlobInfo)>& visit) = 0;
 };

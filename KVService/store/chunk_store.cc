@@ -9,7 +9,6 @@
 #include "KVCommon/status_macros.h"
 #include "KVService/store/chunk_identity.h"
 #include "KVService/store/location_key.h"
-#include "KVService/store/prefix_walk.h"
 #include "absl/time/clock.h"
 
 namespace kvstore {
@@ -69,16 +68,28 @@ absl::StatusOr<std::unique_ptr<ChunkStore>> ChunkStore::Open(ChunkStoreOptions o
   KV_ASSIGN_OR_RETURN(const LocationCodec::Key key, LoadLocationKey(*storage));
   std::vector<BlobInfo> blobs;
   KV_RETURN_IF_ERROR(storage->List([&](BlobInfo info) { blobs.push_back(std::move(info)); }));
-  std::unique_ptr<ChunkStore> store(new ChunkStore(options, std::move(storage), key));
+  std::unique_ptr<ChunkStore> store(new ChunkStore(options, std::move(storage), nullptr, key));
   store->LoadIndex(std::move(blobs));
   return store;
 }
 
+absl::StatusOr<std::unique_ptr<ChunkStore>> ChunkStore::OpenShared(
+    ChunkStoreOptions options, std::unique_ptr<SharedBlobStore> storage) {
+  SharedBlobStore* const shared = storage.get();
+  std::unique_ptr<ChunkStore> store(
+      new ChunkStore(options, std::move(storage), shared, LocationCodec::Key{}));
+  KV_RETURN_IF_ERROR(shared->ListUnshared([&](const BlobInfo& info) { store->LearnFrom(info); }));
+  return store;
+}
+
 ChunkStore::ChunkStore(ChunkStoreOptions options, std::unique_ptr<BlobStore> storage,
-                       const LocationCodec::Key& key)
+                       SharedBlobStore* shared, const LocationCodec::Key& key)
     : options_(options),
       storage_(std::move(storage)),
+      shared_(shared),
       locations_(key),
+      bloom_(shared ? options.bloom_blocks : 1, options.bloom_false_positive_rate),
+      containers_(shared, this),
       ram_(options.memory_bytes) {}
 
 ChunkStore::~ChunkStore() { Close().IgnoreError(); }  // who wants to know calls Close
@@ -134,27 +145,6 @@ void ChunkStore::End() {
   --running_;
 }
 
-// ---- Lookup
-
-std::vector<ChunkStore::FoundBlock> ChunkStore::Lookup(
-    const Container& container, std::string_view partition, std::span<const Token> tokens,
-    std::span<const uint64_t> precomputed_hashes) {
-  const PartitionDigest digest = DigestPartition(partition);
-  const Space space = SpaceOf(container, digest);
-  const std::vector<BlockVersion> chain = WalkPrefix(index_, space, tokens, precomputed_hashes);
-  std::vector<FoundBlock> found;
-  std::vector<BlockId> ids;
-  found.reserve(chain.size());
-  ids.reserve(chain.size());
-  for (const BlockVersion& version : chain) {
-    found.push_back({version.hash, locations_.Encode(container, {digest, version})});
-    ids.push_back({space, version});
-  }
-  index_.Touch(ids);
-  ram_.Touch(ids);
-  return found;
-}
-
 // ---- Read
 
 void ChunkStore::Read(const Container& container, std::string_view location, absl::Time deadline,
@@ -164,7 +154,18 @@ void ChunkStore::Read(const Container& container, std::string_view location, abs
     std::move(done)(std::move(result));
     End();
   };
-  const std::optional<NamedBlock> block = locations_.Decode(container, location);
+  if (!shared_) return ReadAt(locations_, container, location, deadline, std::move(done));
+  containers_.Open(container, SharedContainers::Use::kRead,
+                   [this, container, location = std::string(location), deadline,
+                    done = std::move(done)](absl::StatusOr<const LocationCodec*> codec) mutable {
+                     if (!codec.ok()) return std::move(done)(codec.status());
+                     ReadAt(**codec, container, location, deadline, std::move(done));
+                   });
+}
+
+void ChunkStore::ReadAt(const LocationCodec& codec, const Container& container,
+                        std::string_view location, absl::Time deadline, ReadDone done) {
+  const std::optional<NamedBlock> block = codec.Decode(container, location);
   if (!block) return std::move(done)(absl::Status(absl::StatusCode::kNotFound, ""));
   const BlockId id{SpaceOf(container, block->partition), block->version};
   if (Slice chunk = ram_.Get(id); !chunk.empty()) {
@@ -174,7 +175,12 @@ void ChunkStore::Read(const Container& container, std::string_view location, abs
     return std::move(done)(
         absl::DeadlineExceededError("the deadline passed before the read began"));
   }
-  BlobId blob_id{container.account, container.name, BlobNameOf(block->partition, block->version)};
+  Fetch(container, block->partition, id, std::move(done));
+}
+
+void ChunkStore::Fetch(const Container& container, const PartitionDigest& partition,
+                       const BlockId& id, ReadDone done) {
+  BlobId blob_id{container.account, container.name, BlobNameOf(partition, id.version)};
   {
     absl::MutexLock lock(&mutex_);
     std::shared_ptr<Fetching>& fetching = fetching_[id];
@@ -222,8 +228,14 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
     if (generation) {
       absl::MutexLock lock(&mutex_);
       removed = index_.Remove(id, generation);
+      if (shared_ && absl::IsNotFound(blob.status()) && !removed.empty()) {
+        // It is gone already, and deleting it could hit what another server puts in its place.
+        OrphanWrites(removed.back());
+        removed.pop_back();
+      }
       MarkDeleting(removed);
     }
+    if (shared_ && absl::IsNotFound(blob.status())) shared_->TellGone(fetching->blob_id);
     DeleteAll(std::move(removed));
   } else {
     result = blob.status();
@@ -267,22 +279,32 @@ void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Sli
       EncodeAttributes({chunk.parent_hash, absl::ToUnixMicros(absl::Now()), by_parent});
   waiter.blob.data = std::move(encoded);
 
-  std::shared_ptr<Writing> writing;
+  auto writing = std::make_shared<Writing>();
+  writing->id = id;
+  writing->container = container;
+  writing->partition = partition;
+  writing->parent_hash = chunk.parent_hash;
+  writing->by_parent = by_parent;
+  writing->start = absl::Now();
+  if (!shared_) return StartWrite(std::move(writing), std::move(waiter));
+  containers_.Open(container, SharedContainers::Use::kWrite,
+                   [this, writing = std::move(writing), waiter = std::move(waiter)](
+                       absl::StatusOr<const LocationCodec*> codec) mutable {
+                     if (!codec.ok()) return std::move(waiter.done)(codec.status());
+                     StartWrite(std::move(writing), std::move(waiter));
+                   });
+}
+
+void ChunkStore::StartWrite(std::shared_ptr<Writing> writing, WriteWaiter waiter) {
   {
     absl::MutexLock lock(&mutex_);
-    std::shared_ptr<Writing>& slot = writing_[id];
+    std::shared_ptr<Writing>& slot = writing_[writing->id];
     if (slot) {
       slot->waiters.push_back(std::move(waiter));
       return;
     }
-    slot = writing = std::make_shared<Writing>();
-    writing->id = id;
-    writing->container = container;
-    writing->partition = partition;
-    writing->parent_hash = chunk.parent_hash;
-    writing->by_parent = by_parent;
-    writes_by_parent_ += by_parent;
-    writing->start = absl::Now();
+    slot = writing;
+    writes_by_parent_ += writing->by_parent;
     writing->waiters.push_back(std::move(waiter));
   }
   StartPut(std::move(writing));
@@ -379,8 +401,8 @@ void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status
     finished.push_back(std::move(writing->waiters.front()));
     writing->waiters.pop_front();
     if (there) {
-      index_.Insert(writing->container, writing->partition, writing->id,
-                    {writing->parent_hash, writing->footprint, writing->by_parent});
+      Learn(writing->container, writing->partition, writing->id,
+            {writing->parent_hash, writing->footprint, writing->by_parent});
       if (writing->orphaned) orphan = index_.Remove(writing->id);
       MarkDeleting(orphan);
     }
@@ -417,11 +439,15 @@ void ChunkStore::MarkDeleting(const std::vector<PrefixIndex::Removed>& removed) 
   for (const PrefixIndex::Removed& block : removed) {
     deleting_.emplace(block.id, Doomed{block.footprint, nullptr});
     releasing_bytes_ += block.footprint;
-    if (writes_by_parent_ == 0) continue;
-    for (auto& [id, writing] : writing_) {
-      writing->orphaned |= writing->by_parent && id.space == block.id.space &&
-                           writing->parent_hash == block.id.version.hash;
-    }
+    OrphanWrites(block);
+  }
+}
+
+void ChunkStore::OrphanWrites(const PrefixIndex::Removed& parent) {
+  if (writes_by_parent_ == 0) return;
+  for (auto& [id, writing] : writing_) {
+    writing->orphaned |= writing->by_parent && id.space == parent.id.space &&
+                         writing->parent_hash == parent.id.version.hash;
   }
 }
 
@@ -501,6 +527,12 @@ ChunkStoreStats ChunkStore::stats() const {
   stats.pending_write_bytes = pending_write_bytes_.load(std::memory_order_relaxed);
   stats.ram = ram_.usage();
   stats.storage = storage_->Usage();
+  if (shared_) stats.bloom = bloom_.stats();
+  stats.forgotten_blocks = forgotten_.load(std::memory_order_relaxed);
+  stats.probes = probes_.load(std::memory_order_relaxed);
+  stats.probes_found = probes_found_.load(std::memory_order_relaxed);
+  stats.bloom_probes = bloom_probes_.load(std::memory_order_relaxed);
+  stats.bloom_probes_found = bloom_probes_found_.load(std::memory_order_relaxed);
   return stats;
 }
 

@@ -1,6 +1,10 @@
 // ChunkStore: the semantics of KVStore over two tiers, RAM and a BlobStore. Matching, versions,
 // first writer wins, one fetch a block however many ask, eviction, removal of what is corrupt.
 // It knows chunks and storage; it knows nothing of gRPC.
+//
+// A storage that other servers share is followed container by container: the index holds what its
+// log told, and the Bloom filter all that the index had to forget. Where the log is away, or the
+// filter is not sure, a Lookup asks the storage.
 #ifndef KVSERVICE_STORE_CHUNK_STORE_H_
 #define KVSERVICE_STORE_CHUNK_STORE_H_
 
@@ -17,8 +21,11 @@
 #include "KVCommon/wire.h"
 #include "KVService/block/location.h"
 #include "KVService/cache/ram_cache.h"
+#include "KVService/index/bloom_filter.h"
 #include "KVService/index/prefix_index.h"
-#include "KVService/storage/blob_store.h"
+#include "KVService/storage/shared_blob_store.h"
+#include "KVService/store/prefix_probe.h"
+#include "KVService/store/shared_containers.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
@@ -32,6 +39,14 @@ struct ChunkStoreOptions {
   uint64_t memory_bytes = uint64_t{1} << 30;  // of the RAM tier; 0 for none
   // Of chunks whose write has begun and not ended. Beyond it writes get RESOURCE_EXHAUSTED.
   uint64_t max_pending_write_bytes = uint64_t{512} << 20;
+  // The blocks that a Lookup found and that are not in RAM are fetched at once, up to
+  // kMaxPrefetches at a time.
+  bool prefetch = false;
+
+  // Of a shared storage:
+  uint64_t max_index_blocks = 0;  // the coldest beyond it are forgotten, not deleted; 0: no bound
+  uint64_t bloom_blocks = uint64_t{1} << 20;  // that the filter is sized for; it grows beyond
+  double bloom_false_positive_rate = 0.01;
 };
 
 struct ChunkStoreStats {
@@ -41,15 +56,32 @@ struct ChunkStoreStats {
   uint64_t pending_write_bytes = 0;
   RamCache::Usage ram;
   BlobStoreUsage storage;
+
+  // Of a shared storage:
+  BloomStats bloom;
+  uint64_t forgotten_blocks = 0;
+  uint64_t probes = 0;  // blocks that the storage was asked for by a Lookup
+  uint64_t probes_found = 0;
+  uint64_t bloom_probes = 0;        // those of them that the filter was not sure of
+  uint64_t bloom_probes_found = 0;  // the others were false positives (or deleted since)
 };
 
 // Thread-safe. Callbacks run exactly once, outside locks, on the caller's thread or on one of the
 // storage's; they must not block.
-class ChunkStore {
+class ChunkStore : private BlobListener {
  public:
+  struct LookupQuery {
+    std::string partition;
+    std::vector<Token> tokens;
+    std::vector<uint64_t> precomputed_hashes;
+  };
   struct FoundBlock {
     uint64_t hash = 0;
     std::string location;
+  };
+  struct LookupResult {
+    std::vector<FoundBlock> blocks;
+    int64_t storage_us = 0;  // 0 where it was answered from RAM
   };
   struct ReadResult {
     Slice chunk;  // the serialized PromptChunk
@@ -59,6 +91,7 @@ class ChunkStore {
     bool stored = false;  // false: that version was there already
     int64_t storage_us = 0;
   };
+  using LookupDone = absl::AnyInvocable<void(absl::StatusOr<LookupResult>) &&>;
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadResult>) &&>;
   using WriteDone = absl::AnyInvocable<void(absl::StatusOr<WriteResult>) &&>;
 
@@ -66,13 +99,15 @@ class ChunkStore {
   // what is beyond the storage's capacity. Blocks.
   static absl::StatusOr<std::unique_ptr<ChunkStore>> Open(ChunkStoreOptions options,
                                                           std::unique_ptr<BlobStore> storage);
-  ~ChunkStore();
+  // Of a storage that is shared: containers are opened at their first use.
+  static absl::StatusOr<std::unique_ptr<ChunkStore>> OpenShared(
+      ChunkStoreOptions options, std::unique_ptr<SharedBlobStore> storage);
+  ~ChunkStore() override;
 
-  // The leading blocks of the prompt that are stored, first block first (store/prefix_walk.h). From
-  // RAM: no I/O.
-  std::vector<FoundBlock> Lookup(const Container& container, std::string_view partition,
-                                 std::span<const Token> tokens,
-                                 std::span<const uint64_t> precomputed_hashes);
+  // The leading blocks of the prompt that are stored, first block first (store/prefix_walk.h).
+  // Answered before the call returns, from RAM, unless the storage is shared and the container not
+  // open yet or not up to date. UNAVAILABLE where a container cannot be opened.
+  void Lookup(const Container& container, LookupQuery query, absl::Time deadline, LookupDone done);
 
   // The chunk at a location of this container; NOT_FOUND, without a message, where there is none:
   // evicted, corrupt (it is removed), or no location that this store gave out.
@@ -91,16 +126,38 @@ class ChunkStore {
   // Waits for what runs and closes the storage. Calls made after it fail with UNAVAILABLE.
   absl::Status Close();
 
+  static constexpr int kMaxPrefetches = 64;
+
  private:
   struct WriteWaiter;
   struct Writing;
   struct Fetching;
   struct Deleting;
 
-  ChunkStore(ChunkStoreOptions options, std::unique_ptr<BlobStore> storage,
+  ChunkStore(ChunkStoreOptions options, std::unique_ptr<BlobStore> storage, SharedBlobStore* shared,
              const LocationCodec::Key& key);
 
   void LoadIndex(std::vector<BlobInfo> blobs);
+
+  // Of a shared storage: what its log tells.
+  void OnChanges(std::span<const BlobChange> changes) override;
+  // Adds a block to the index, and to the filter where the storage is shared.
+  void Learn(const Container& container, const PartitionDigest& partition, const BlockId& id,
+             const IndexedBlock& block);
+  void LearnFrom(const BlobInfo& info);
+  void ForgetColdest();
+
+  struct Looking;
+  void Walk(std::unique_ptr<Looking> looking, bool may_probe);
+  std::vector<WantedBlock> WorthProbing(const Looking& looking, size_t found, bool up_to_date);
+  void Prefetch(const Container& container, const PartitionDigest& partition,
+                std::span<const BlockId> blocks);
+
+  void ReadAt(const LocationCodec& codec, const Container& container, std::string_view location,
+              absl::Time deadline, ReadDone done);
+  void Fetch(const Container& container, const PartitionDigest& partition, const BlockId& id,
+             ReadDone done);
+  void StartWrite(std::shared_ptr<Writing> writing, WriteWaiter waiter);
 
   // Counts a call whose callback is still to come; false once closed.
   bool Begin();
@@ -118,6 +175,8 @@ class ChunkStore {
   // blocks count as being deleted: a write of one waits, lest its new blob be deleted.
   void MarkDeleting(const std::vector<PrefixIndex::Removed>& removed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The blocks by parent that are being written and whose parent has just gone go, too.
+  void OrphanWrites(const PrefixIndex::Removed& parent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DeleteAll(std::vector<PrefixIndex::Removed> removed);
   void DeleteNext(std::shared_ptr<Deleting> deleting);
   // Fails the puts that wait for room: where nothing can be deleted there will be none, and
@@ -128,8 +187,11 @@ class ChunkStore {
 
   const ChunkStoreOptions options_;
   const std::unique_ptr<BlobStore> storage_;
-  const LocationCodec locations_;
+  SharedBlobStore* const shared_;  // storage_, where it is shared; else nullptr
+  const LocationCodec locations_;  // of a storage that is not shared
   PrefixIndex index_;
+  BloomFilter bloom_;  // of a shared storage
+  SharedContainers containers_;
   RamCache ram_;
 
   mutable absl::Mutex mutex_;
@@ -156,6 +218,12 @@ class ChunkStore {
   std::atomic<uint64_t> pending_write_bytes_ = 0;
   std::atomic<uint64_t> corrupt_chunks_ = 0;
   std::atomic<uint64_t> evicted_chunks_ = 0;
+  std::atomic<uint64_t> forgotten_ = 0;
+  std::atomic<uint64_t> probes_ = 0;
+  std::atomic<uint64_t> probes_found_ = 0;
+  std::atomic<uint64_t> bloom_probes_ = 0;
+  std::atomic<uint64_t> bloom_probes_found_ = 0;
+  std::atomic<int> prefetching_ = 0;
 };
 
 }  // namespace kvstore

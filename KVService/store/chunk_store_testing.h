@@ -2,6 +2,8 @@
 #ifndef KVSERVICE_STORE_CHUNK_STORE_TESTING_H_
 #define KVSERVICE_STORE_CHUNK_STORE_TESTING_H_
 
+#include <gtest/gtest.h>
+
 #include <cstring>
 #include <memory>
 #include <string>
@@ -82,11 +84,28 @@ inline absl::StatusOr<ChunkStore::ReadResult> ReadNow(ChunkStore& store,
   return result;
 }
 
+inline absl::StatusOr<ChunkStore::LookupResult> TryLookup(ChunkStore& store,
+                                                          const std::vector<Token>& tokens,
+                                                          const std::vector<uint64_t>& hashes = {},
+                                                          const std::string& partition = "p") {
+  absl::StatusOr<ChunkStore::LookupResult> result;
+  absl::Notification done;
+  store.Lookup(kTestContainer, {partition, tokens, hashes}, Soon(), [&](auto outcome) {
+    result = std::move(outcome);
+    done.Notify();
+  });
+  done.WaitForNotification();
+  return result;
+}
+
 inline std::vector<ChunkStore::FoundBlock> LookupNow(ChunkStore& store,
                                                      const std::vector<Token>& tokens,
                                                      const std::vector<uint64_t>& hashes = {},
                                                      const std::string& partition = "p") {
-  return store.Lookup(kTestContainer, partition, tokens, hashes);
+  auto result = TryLookup(store, tokens, hashes, partition);
+  EXPECT_TRUE(result.ok()) << result.status();
+  if (!result.ok()) return {};
+  return std::move(result->blocks);
 }
 
 }  // namespace kvstore

@@ -48,20 +48,38 @@ absl::Status DeleteNow(BlobStore& storage, const BlobId& id) {
   return absl::IsNotFound(result) ? absl::OkStatus() : result;
 }
 
+constexpr char kName[] = "location-key";
+
 }  // namespace
 
+BlobId LocationKeyId(const Container& container) {
+  return {container.account, container.name, kName};
+}
+BlobId LocationKeyId() { return {"-", "-", kName}; }
+
+absl::StatusOr<Blob> NewLocationKey() {
+  LocationCodec::Key fresh;
+  if (RAND_bytes(fresh.data(), fresh.size()) != 1) {
+    return absl::InternalError("no random bytes for the location key");
+  }
+  const Slice data = Slice::CopyOf(std::as_bytes(std::span(fresh)));
+  return Blob{data, Crc32c(data.bytes()), ""};
+}
+
+absl::StatusOr<LocationCodec::Key> ParseLocationKey(const Blob& blob) {
+  LocationCodec::Key key;
+  if (blob.data.size() != key.size()) {
+    return absl::DataLossError("the stored location key has the wrong size");
+  }
+  std::memcpy(key.data(), blob.data.data(), key.size());
+  return key;
+}
+
 absl::StatusOr<LocationCodec::Key> LoadLocationKey(BlobStore& storage) {
-  const BlobId id{"-", "-", "location-key"};
+  const BlobId id = LocationKeyId();
   for (int attempt = 0; attempt < 2; ++attempt) {
-    absl::StatusOr<Blob> blob = GetNow(storage, id);
-    if (blob.ok()) {
-      LocationCodec::Key key;
-      if (blob->data.size() != key.size()) {
-        return absl::DataLossError("the stored location key has the wrong size");
-      }
-      std::memcpy(key.data(), blob->data.data(), key.size());
-      return key;
-    }
+    const absl::StatusOr<Blob> blob = GetNow(storage, id);
+    if (blob.ok()) return ParseLocationKey(*blob);
     if (absl::IsDataLoss(blob.status())) {
       // Locations given out so far become misses; a store that never opens again would be worse.
       spdlog::error("the location key is damaged and is made anew error=\"{}\"",
@@ -70,12 +88,8 @@ absl::StatusOr<LocationCodec::Key> LoadLocationKey(BlobStore& storage) {
     } else if (!absl::IsNotFound(blob.status())) {
       return blob.status();
     }
-    LocationCodec::Key fresh;
-    if (RAND_bytes(fresh.data(), fresh.size()) != 1) {
-      return absl::InternalError("no random bytes for the location key");
-    }
-    const Slice data = Slice::CopyOf(std::as_bytes(std::span(fresh)));
-    const absl::Status put = PutNow(storage, id, {data, Crc32c(data.bytes()), ""});
+    KV_ASSIGN_OR_RETURN(Blob fresh, NewLocationKey());
+    const absl::Status put = PutNow(storage, id, std::move(fresh));
     if (!put.ok() && !absl::IsAlreadyExists(put)) return put;
   }
   return absl::UnavailableError("the location key can be neither read nor made");

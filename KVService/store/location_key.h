@@ -1,5 +1,4 @@
-// The key under which locations are made (block/location.h). It lives in the storage, so that
-// locations outlive the server, and all servers of a storage take each other's.
+// The key under which a store's locations are signed. It lives in the store.
 #ifndef KVSERVICE_STORE_LOCATION_KEY_H_
 #define KVSERVICE_STORE_LOCATION_KEY_H_
 
@@ -9,7 +8,16 @@
 
 namespace kvstore {
 
-// Reads the key, or makes one at first use; of several servers that do, one wins. Blocks.
+// Where it is kept: a container's own, or that of a store that is one server's.
+BlobId LocationKeyId(const Container& container);
+BlobId LocationKeyId();
+
+// A blob with a random key. INTERNAL where there is no randomness.
+absl::StatusOr<Blob> NewLocationKey();
+// DATA_LOSS where the blob holds no key.
+absl::StatusOr<LocationCodec::Key> ParseLocationKey(const Blob& blob);
+
+// Reads a store's own key, made at first use. Blocks.
 absl::StatusOr<LocationCodec::Key> LoadLocationKey(BlobStore& storage);
 
 }  // namespace kvstore

@@ -21,8 +21,8 @@ using Candidates = absl::InlinedVector<Candidate, 1>;
 
 class Walk {
  public:
-  Walk(const PrefixIndex& index, const Space& space)
-      : index_(index), space_(space), any_by_parent_(index.HasBlocksByParent(space)) {}
+  Walk(const PrefixIndex& index, const Space& space, bool by_parent)
+      : index_(index), space_(space), any_by_parent_(by_parent && index.HasBlocksByParent(space)) {}
 
   // Matches the next block; false where it is not there.
   bool Step(BlockTokens block, uint64_t wanted_hash) {
@@ -107,8 +107,8 @@ class Walk {
 
 std::vector<BlockVersion> WalkPrefix(const PrefixIndex& index, const Space& space,
                                      std::span<const Token> tokens,
-                                     std::span<const uint64_t> precomputed_hashes) {
-  Walk walk(index, space);
+                                     std::span<const uint64_t> precomputed_hashes, bool by_parent) {
+  Walk walk(index, space, by_parent);
   for (size_t i = 0; (i + 1) * kBlockTokens <= tokens.size(); ++i) {
     const uint64_t wanted = i < precomputed_hashes.size() ? precomputed_hashes[i] : 0;
     if (!walk.Step(tokens.subspan(i * kBlockTokens).first<kBlockTokens>(), wanted)) break;

@@ -23,11 +23,14 @@ namespace kvstore {
 // carried along; of the longest chains the one is returned in which most blocks name the block
 // before as their parent, the oldest where they tie.
 //
+// `by_parent`: whether the second rule may be used. It takes an index that is complete.
+//
 // Costs one SHA-256 of about 1 KiB a block that is there, and one more where the partition holds
 // blocks without a prefix digest.
 std::vector<BlockVersion> WalkPrefix(const PrefixIndex& index, const Space& space,
                                      std::span<const Token> tokens,
-                                     std::span<const uint64_t> precomputed_hashes);
+                                     std::span<const uint64_t> precomputed_hashes,
+                                     bool by_parent = true);
 
 }  // namespace kvstore
 

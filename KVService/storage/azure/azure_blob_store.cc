@@ -156,8 +156,8 @@ void AzureBlobStore::SendPut(std::unique_ptr<Op> op) {
 void AzureBlobStore::Share(std::unique_ptr<Op> op, absl::Status status) {
   const bool put = op->kind == Op::Kind::kPut;
   // What was there already, or no longer, is told too: who asks did not know, and others may not.
-  const bool news = put ? status.ok() || absl::IsAlreadyExists(status)
-                        : status.ok() || absl::IsNotFound(status);
+  const bool news =
+      put ? status.ok() || absl::IsAlreadyExists(status) : status.ok() || absl::IsNotFound(status);
   const auto finish = [this](std::unique_ptr<Op> op, absl::Status status) {
     if (status.ok()) return Finish(std::move(op), Blob());
     Finish(std::move(op), std::move(status));
@@ -435,6 +435,12 @@ void AzureBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time deadline
         }
         std::move(done)(std::move(blobs));
       });
+}
+
+void AzureBlobStore::TellGone(const BlobId& id) {
+  if (!options_.shared_log) return;
+  const auto log = LogOf({id.account, id.container}, nullptr);
+  if (log.ok()) (*log)->Append({azure::LogRecord::Kind::kDelete, id.name, "", 0}, [](auto) {});
 }
 
 absl::Status AzureBlobStore::ListUnshared(const std::function<void(BlobInfo)>& /*visit*/) {

@@ -59,8 +59,8 @@ struct AzureOptions {
   // The service checks the MD5 of what is put in any case. Of what is got it is 2 ms of CPU for
   // 1.2 MB beside the CRC-32C, that is always checked.
   bool check_md5 = true;
-  // Whether puts and deletes are told to other servers, and theirs to us, by a log in each container
-  // (blob_log.h). Without it nothing can be followed.
+  // Whether puts and deletes are told to other servers, and theirs to us, by a log in each
+  // container (blob_log.h). Without it nothing can be followed.
   bool shared_log = false;
   azure::BlobLogOptions log;
 };
@@ -101,6 +101,7 @@ class AzureBlobStore : public SharedBlobStore {
   void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) override;
   void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
                   Done<std::vector<BlobInfo>> done) override;
+  void TellGone(const BlobId& id) override;
   absl::Status ListUnshared(const std::function<void(BlobInfo)>& visit) override;
 
   static constexpr size_t kMaxFollowed = 256;

@@ -247,17 +247,17 @@ absl::Status BlobLog::ReadTail(size_t at) {
   std::vector<LogRecord> records;
   bool rolled = false;
   const uint64_t before = tail.offset;
-  const auto parsed = folder.Read(prefix_ + LogName(tail.generation), &tail.offset,
-                                  [&](LogRecord record) {
-                                    if (record.kind == LogRecord::Kind::kRolled) {
-                                      rolled = true;
-                                    } else {
-                                      records.push_back(std::move(record));
-                                    }
-                                    if (records.size() >= kTellRecords) {
-                                      Tell(std::exchange(records, {}));
-                                    }
-                                  });
+  const auto parsed =
+      folder.Read(prefix_ + LogName(tail.generation), &tail.offset, [&](LogRecord record) {
+        if (record.kind == LogRecord::Kind::kRolled) {
+          rolled = true;
+        } else {
+          records.push_back(std::move(record));
+        }
+        if (records.size() >= kTellRecords) {
+          Tell(std::exchange(records, {}));
+        }
+      });
   Tell(std::move(records));
   KV_RETURN_IF_ERROR(parsed.status());
   if (tail.offset != before) tail.quiet_since = absl::Now();
@@ -319,9 +319,9 @@ absl::Status BlobLog::AppendQueued() {
     }
     const Tail* const youngest = tails_.empty() ? nullptr : &tails_.back();
     // In a batch of its own that everybody will read.
-    const bool roll = youngest != nullptr && !youngest->rolled &&
-                      (youngest->offset >= options_.roll_bytes ||
-                       youngest->batches >= options_.roll_batches);
+    const bool roll =
+        youngest != nullptr && !youngest->rolled &&
+        (youngest->offset >= options_.roll_bytes || youngest->batches >= options_.roll_batches);
     if (roll) AppendLogRecord({LogRecord::Kind::kRolled, {}, {}, 0}, &payload);
     if (payload.empty()) return status;
     if (status.ok()) {

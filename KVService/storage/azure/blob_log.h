@@ -30,11 +30,11 @@ namespace kvstore::azure {
 struct BlobLogOptions {
   absl::Duration poll = absl::Milliseconds(500);
   absl::Duration request_timeout = absl::Seconds(5);
-  absl::Duration stale = absl::Seconds(3);       // without a good poll: not up to date
-  uint64_t roll_bytes = 32ull << 20;             // of a generation
-  uint64_t roll_batches = 40'000;                // an append blob takes 50,000 appends
+  absl::Duration stale = absl::Seconds(3);           // without a good poll: not up to date
+  uint64_t roll_bytes = 32ull << 20;                 // of a generation
+  uint64_t roll_batches = 40'000;                    // an append blob takes 50,000 appends
   absl::Duration compact_after = absl::Seconds(10);  // of quiet; and a random part of that more
-  size_t max_queued_bytes = 16u << 20;           // of records that could not be appended yet
+  size_t max_queued_bytes = 16u << 20;               // of records that could not be appended yet
 };
 
 struct BlobLogStats {
@@ -56,9 +56,9 @@ class BlobLog {
   // Visits a put for each blob of the container, by listing it. Blocks.
   using Lister = std::function<absl::Status(const std::function<void(LogRecord)>& visit)>;
 
-  // `prefix` stands before the log's blob names. `listener` hears every record, of a snapshot first,
-  // on the log's thread; more than once where the log had to be read anew. It may be empty. `lister`
-  // serves where the log has lost its beginning.
+  // `prefix` stands before the log's blob names. `listener` hears every record, of a snapshot
+  // first, on the log's thread; more than once where the log had to be read anew. It may be empty.
+  // `lister` serves where the log has lost its beginning.
   BlobLog(std::shared_ptr<BlobContainer> container, std::string prefix, BlobLogOptions options,
           Listener listener, Lister lister);
   // Ends what runs, within request_timeout; records that are still queued get one more try.

@@ -231,9 +231,8 @@ TEST_F(BlobLogTest, ALogThatGrowsIsNotCompactedAway) {
   a->Put("x");
   ASSERT_TRUE(a->Knows({"x"}));
   // An append between the reading and the deletion changes the ETag.
-  const auto before = Await<BlobProperties>([&](auto done) {
-    container_->Properties(LogName(1), absl::Now() + kLong, std::move(done));
-  });
+  const auto before = Await<BlobProperties>(
+      [&](auto done) { container_->Properties(LogName(1), absl::Now() + kLong, std::move(done)); });
   a->Put("y");
   const absl::Status deleted = AwaitStatus([&](auto done) {
     container_->Delete(LogName(1), before->etag, absl::Now() + kLong, std::move(done));

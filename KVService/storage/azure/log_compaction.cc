@@ -156,8 +156,7 @@ absl::Status Compact(const LogFolder& folder, uint64_t generation, const std::at
   if (offset != properties->size) return absl::AbortedError("the log is still being appended to");
 
   const LogFile file{generation + 1, true, properties->size};
-  const std::string name =
-      folder.prefix + SnapshotName(file.generation, file.length, RandomHex(8));
+  const std::string name = folder.prefix + SnapshotName(file.generation, file.length, RandomHex(8));
   SnapshotWriter writer(folder, name);
   KV_RETURN_IF_ERROR(writer.Create());
   absl::Status status;

@@ -58,8 +58,7 @@ struct LogFolder {
 
   // Visits the puts of the most recent whole snapshot that begins the generation. NOT_FOUND where
   // there is none; then some puts may have been visited.
-  absl::Status ReadSnapshot(uint64_t generation,
-                            const std::function<void(LogRecord)>& visit) const;
+  absl::Status ReadSnapshot(uint64_t generation, const std::function<void(LogRecord)>& visit) const;
 };
 
 // Turns a generation that has rolled, and the snapshot that it began with, into the snapshot of the

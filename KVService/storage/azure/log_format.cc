@@ -82,7 +82,9 @@ bool ParsePayload(std::string_view payload, std::vector<LogRecord>* records) {
 
 }  // namespace
 
-std::string LogName(uint64_t generation) { return fmt::format("{}{:08}.log", kLogFolder, generation); }
+std::string LogName(uint64_t generation) {
+  return fmt::format("{}{:08}.log", kLogFolder, generation);
+}
 
 std::string SnapshotName(uint64_t generation, uint64_t length, std::string_view id) {
   return fmt::format("{}{:08}.{}.{}.snapshot", kLogFolder, generation, length, id);

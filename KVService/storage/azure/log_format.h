@@ -58,7 +58,7 @@ std::string LogBatch(std::string_view payload);
 struct ParsedLog {
   size_t consumed = 0;  // the rest is the begin of a batch whose end is not among the bytes
   size_t batches = 0;
-  size_t damaged = 0;   // bytes among the consumed that are no batch; the next one was looked for
+  size_t damaged = 0;  // bytes among the consumed that are no batch; the next one was looked for
 };
 
 // Visits the records of the batches that `bytes` begins with. A batch that fails its CRC or whose

@@ -18,7 +18,8 @@ std::string BatchOf(const std::vector<LogRecord>& records) {
 
 std::vector<std::string> NamesIn(const std::string& bytes, ParsedLog* parsed) {
   std::vector<std::string> names;
-  *parsed = ParseLog(AsBytes(bytes), [&](const LogRecord& record) { names.push_back(record.name); });
+  *parsed =
+      ParseLog(AsBytes(bytes), [&](const LogRecord& record) { names.push_back(record.name); });
   return names;
 }
 
@@ -71,7 +72,8 @@ TEST(LogFormat, StandsAnyBytes) {
   const std::string good = BatchOf({PutOf("a"), PutOf("b")}) + BatchOf({PutOf("c")});
   for (int i = 0; i < 20'000; ++i) {
     std::string bytes = good;
-    for (int n = random() % 6; n >= 0; --n) bytes[random() % bytes.size()] = static_cast<char>(random());
+    for (int n = random() % 6; n >= 0; --n)
+      bytes[random() % bytes.size()] = static_cast<char>(random());
     bytes.resize(random() % (bytes.size() + 1));
     ParsedLog parsed;
     NamesIn(bytes, &parsed);
@@ -89,7 +91,8 @@ TEST(LogFormat, NamesSayWhatFilesAre) {
   EXPECT_TRUE(snapshot->snapshot);
   EXPECT_EQ(snapshot->generation, 3u);
   EXPECT_EQ(snapshot->length, 4567u);
-  for (const char* other : {"kvlog/", "kvlog/x.log", "kvlog/1.snapshot", "1.log", "kvlog/1.2.3.log"}) {
+  for (const char* other :
+       {"kvlog/", "kvlog/x.log", "kvlog/1.snapshot", "1.log", "kvlog/1.2.3.log"}) {
     EXPECT_FALSE(ParseLogFileName(other)) << other;
   }
 }

@@ -1,0 +1,191 @@
+// Lookup, and what the store knows of a storage that other servers share.
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "KVService/store/chunk_identity.h"
+#include "KVService/store/chunk_store.h"
+#include "KVService/store/prefix_walk.h"
+#include "absl/time/clock.h"
+
+namespace kvstore {
+namespace {
+
+// At most, of a Lookup that has to ask the storage.
+constexpr absl::Duration kProbeTimeout = absl::Seconds(5);
+
+// What the Bloom filter knows a block by: what a Lookup can tell without its hash.
+uint64_t BloomKey(const Space& space, const Digest& digest, uint32_t tokens_crc) {
+  uint64_t from_digest, from_space;
+  std::memcpy(&from_digest, digest.data(), sizeof from_digest);
+  std::memcpy(&from_space, space.data(), sizeof from_space);
+  return from_digest ^ from_space ^ tokens_crc;
+}
+
+}  // namespace
+
+struct ChunkStore::Looking {
+  Container container;
+  LookupQuery query;
+  PartitionDigest partition{};
+  Space space{};
+  absl::Time deadline;
+  absl::Time start;
+  const LocationCodec* codec = nullptr;
+  int64_t storage_us = 0;
+  LookupDone done;
+};
+
+void ChunkStore::Lookup(const Container& container, LookupQuery query, absl::Time deadline,
+                        LookupDone done) {
+  auto looking = std::make_unique<Looking>();
+  looking->container = container;
+  looking->query = std::move(query);
+  looking->partition = DigestPartition(looking->query.partition);
+  looking->space = SpaceOf(container, looking->partition);
+  looking->deadline = deadline;
+  looking->done = std::move(done);
+  looking->codec = &locations_;
+  if (!shared_) return Walk(std::move(looking), false);
+
+  if (!Begin()) return std::move(looking->done)(absl::UnavailableError("the server is stopping"));
+  looking->done = [this, done = std::move(looking->done)](auto result) mutable {
+    std::move(done)(std::move(result));
+    End();
+  };
+  looking->start = absl::Now();
+  containers_.Open(
+      container, SharedContainers::Use::kRead,
+      [this, looking = std::move(looking)](absl::StatusOr<const LocationCodec*> codec) mutable {
+        if (codec.ok()) {
+          looking->codec = *codec;
+          return Walk(std::move(looking), true);
+        }
+        LookupDone done = std::move(looking->done);
+        // Nobody has written to it.
+        if (absl::IsNotFound(codec.status())) return std::move(done)(LookupResult());
+        std::move(done)(codec.status());
+      });
+}
+
+void ChunkStore::Walk(std::unique_ptr<Looking> looking, bool may_probe) {
+  const LookupQuery& query = looking->query;
+  const bool up_to_date =
+      !shared_ || shared_->UpToDate(looking->container.account, looking->container.name);
+  const bool complete = up_to_date && forgotten_.load(std::memory_order_relaxed) == 0;
+  const std::vector<BlockVersion> chain =
+      WalkPrefix(index_, looking->space, query.tokens, query.precomputed_hashes, complete);
+
+  if (may_probe && !complete && chain.size() < query.tokens.size() / kBlockTokens) {
+    std::vector<WantedBlock> wanted = WorthProbing(*looking, chain.size(), up_to_date);
+    if (!wanted.empty()) {
+      const absl::Time deadline = std::min(looking->deadline, absl::Now() + kProbeTimeout);
+      const Container container = looking->container;
+      const PartitionDigest partition = looking->partition;
+      return ProbeBlocks(
+          shared_, container, partition, std::move(wanted), deadline,
+          [this, up_to_date, looking = std::move(looking)](const ProbeResult& result) mutable {
+            probes_.fetch_add(result.asked);
+            probes_found_.fetch_add(result.answered);
+            if (up_to_date) {
+              bloom_probes_.fetch_add(result.asked);
+              bloom_probes_found_.fetch_add(result.answered);
+            }
+            for (const BlobInfo& info : result.found) LearnFrom(info);
+            looking->storage_us = absl::ToInt64Microseconds(absl::Now() - looking->start);
+            Walk(std::move(looking), false);
+          });
+    }
+  }
+
+  LookupResult result;
+  result.storage_us = looking->storage_us;
+  std::vector<BlockId> ids;
+  result.blocks.reserve(chain.size());
+  ids.reserve(chain.size());
+  for (const BlockVersion& version : chain) {
+    result.blocks.push_back(
+        {version.hash, looking->codec->Encode(looking->container, {looking->partition, version})});
+    ids.push_back({looking->space, version});
+  }
+  index_.Touch(ids);
+  ram_.Touch(ids);
+  if (options_.prefetch) Prefetch(looking->container, looking->partition, ids);
+  std::move(looking->done)(std::move(result));
+}
+
+// Where all that the log has told was kept or is in the filter, its "no" ends the search.
+std::vector<WantedBlock> ChunkStore::WorthProbing(const Looking& looking, size_t found,
+                                                  bool up_to_date) {
+  std::vector<WantedBlock> wanted =
+      WantedBlocks(looking.query.tokens, looking.query.precomputed_hashes, found);
+  if (!up_to_date) return wanted;
+  const auto denied = std::find_if(wanted.begin(), wanted.end(), [&](const WantedBlock& block) {
+    return !bloom_.MayContain(BloomKey(looking.space, block.digest, block.tokens_crc));
+  });
+  wanted.erase(denied, wanted.end());
+  return wanted;
+}
+
+void ChunkStore::Prefetch(const Container& container, const PartitionDigest& partition,
+                          std::span<const BlockId> blocks) {
+  for (const BlockId& id : blocks) {
+    if (ram_.Contains(id)) continue;
+    if (prefetching_.fetch_add(1) >= kMaxPrefetches || !Begin()) {
+      prefetching_.fetch_sub(1);
+      return;
+    }
+    Fetch(container, partition, id, [this](const absl::StatusOr<ReadResult>&) {
+      prefetching_.fetch_sub(1);
+      End();
+    });
+  }
+}
+
+void ChunkStore::Learn(const Container& container, const PartitionDigest& partition,
+                       const BlockId& id, const IndexedBlock& block) {
+  if (shared_) bloom_.Add(BloomKey(id.space, id.version.digest, id.version.tokens_crc));
+  index_.Insert(container, partition, id, block);
+}
+
+void ChunkStore::LearnFrom(const BlobInfo& info) {
+  const std::optional<NamedBlock> block = ParseBlobName(info.id.name);
+  const std::optional<BlockAttributes> attributes = DecodeAttributes(info.attributes);
+  if (!block || !attributes) return;
+  const Container container{info.id.account, info.id.container};
+  const BlockId id{SpaceOf(container, block->partition), block->version};
+  {
+    absl::MutexLock lock(&mutex_);
+    if (deleting_.contains(id)) return;  // news of before
+    Learn(container, block->partition, id,
+          {attributes->parent_hash, info.footprint, attributes->by_parent});
+  }
+  ForgetColdest();
+}
+
+void ChunkStore::ForgetColdest() {
+  if (options_.max_index_blocks == 0 || index_.size() <= options_.max_index_blocks) return;
+  forgotten_.fetch_add(index_.ShrinkTo(options_.max_index_blocks));
+}
+
+void ChunkStore::OnChanges(std::span<const BlobChange> changes) {
+  for (const BlobChange& change : changes) {
+    if (!change.deleted) {
+      LearnFrom(change.blob);
+      continue;
+    }
+    const std::optional<NamedBlock> block = ParseBlobName(change.blob.id.name);
+    if (!block) continue;
+    const Container container{change.blob.id.account, change.blob.id.container};
+    std::vector<PrefixIndex::Removed> removed;
+    {
+      absl::MutexLock lock(&mutex_);
+      // What hangs on it goes, too; who deleted it deletes them.
+      removed = index_.Remove({SpaceOf(container, block->partition), block->version});
+      for (const PrefixIndex::Removed& gone : removed) OrphanWrites(gone);
+    }
+    for (const PrefixIndex::Removed& gone : removed) ram_.Erase(gone.id);
+  }
+}
+
+}  // namespace kvstore
