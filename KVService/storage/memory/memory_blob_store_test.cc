@@ -1,16 +1,20 @@
 #include "KVService/storage/memory/memory_blob_store.h"
 
 #include "KVService/storage/blob_store_contract_test.h"
+#include "KVService/storage/memory/memory_shared_blob_store.h"
 
 namespace kvstore::testing {
 namespace {
 
+template <typename Store>
+BlobStoreFactory Factory(std::string name) {
+  return {std::move(name),
+          [](const std::string&, uint64_t capacity) { return std::make_unique<Store>(capacity); }};
+}
+
 INSTANTIATE_TEST_SUITE_P(Memory, BlobStoreContractTest,
-                         ::testing::Values(BlobStoreFactory{
-                             "memory",
-                             [](const std::string&, uint64_t capacity) {
-                               return std::make_unique<MemoryBlobStore>(capacity);
-                             }}),
+                         ::testing::Values(Factory<MemoryBlobStore>("memory"),
+                                           Factory<MemorySharedBlobStore>("memory_shared")),
                          [](const auto& info) { return info.param.name; });
 
 TEST(MemoryBlobStoreTest, FailsTheNextCallsAsAsked) {
