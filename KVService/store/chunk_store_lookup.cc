@@ -110,6 +110,7 @@ void ChunkStore::Walk(std::unique_ptr<Looking> looking, bool may_probe) {
   }
   index_.Touch(ids);
   ram_.Touch(ids);
+  if (looking->storage_us > 0) ForgetColdest();  // not before what was just learned is hot
   if (options_.prefetch) Prefetch(looking->container, looking->partition, ids);
   std::move(looking->done)(std::move(result));
 }
@@ -160,7 +161,6 @@ void ChunkStore::LearnFrom(const BlobInfo& info) {
     Learn(container, block->partition, id,
           {attributes->parent_hash, info.footprint, attributes->by_parent});
   }
-  ForgetColdest();
 }
 
 void ChunkStore::ForgetColdest() {
@@ -186,6 +186,7 @@ void ChunkStore::OnChanges(std::span<const BlobChange> changes) {
     }
     for (const PrefixIndex::Removed& gone : removed) ram_.Erase(gone.id);
   }
+  ForgetColdest();
 }
 
 }  // namespace kvstore

@@ -28,7 +28,8 @@ struct MemoryAccount::Follower {
   bool suspended = false;
   bool closed = false;
   bool told_all = false;  // the snapshot that Follow begins with
-  bool telling = false;   // a thread is in the listener
+  bool telling = false;   // a thread tells, and then runs the waiters
+  bool hearing = false;   // it is in the listener
   size_t next = 0;        // of the log
   std::vector<SharedBlobStore::FollowDone> waiters;
 };
@@ -65,6 +66,16 @@ absl::Status MemoryAccount::Delete(const BlobId& id) {
   }
   for (const auto& follower : followers) Tell(follower);
   return result;
+}
+
+void MemoryAccount::TellGone(const BlobId& id) {
+  std::vector<std::shared_ptr<Follower>> followers;
+  {
+    absl::MutexLock lock(&mutex_);
+    Log({BlobInfo{.id = id}, true});
+    followers = ToTell();
+  }
+  for (const auto& follower : followers) Tell(follower);
 }
 
 void MemoryAccount::Log(BlobChange change) {
@@ -106,8 +117,12 @@ void MemoryAccount::Tell(const std::shared_ptr<Follower>& follower) {
       follower->told_all = true;
     }
     waiters.swap(follower->waiters);
+    follower->hearing = true;
     mutex_.Unlock();
     if (!changes.empty()) follower->listener->OnChanges(changes);
+    mutex_.Lock();
+    follower->hearing = false;
+    mutex_.Unlock();
     for (auto& done : waiters) std::move(done)(absl::OkStatus());
     mutex_.Lock();
   }
@@ -260,6 +275,8 @@ void MemorySharedBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time d
         });
 }
 
+void MemorySharedBlobStore::TellGone(const BlobId& id) { account_->TellGone(id); }
+
 absl::Status MemorySharedBlobStore::ListUnshared(const std::function<void(BlobInfo)>& /*visit*/) {
   absl::MutexLock lock(&account_->mutex_);
   return closed_ ? absl::UnavailableError("memory store is closed") : absl::OkStatus();
@@ -301,7 +318,7 @@ bool MemorySharedBlobStore::UpToDate(const std::string& account,
     if (follower->container != key) continue;
     const auto log = account_->logs_.find(key);
     const size_t end = log == account_->logs_.end() ? 0 : log->second.size();
-    return follower->told_all && !follower->suspended && !follower->telling &&
+    return follower->told_all && !follower->suspended && !follower->hearing &&
            follower->next == end;
   }
   return false;

@@ -36,6 +36,7 @@ class MemoryAccount {
 
   absl::Status Put(const BlobId& id, Blob blob, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Delete(const BlobId& id) ABSL_LOCKS_EXCLUDED(mutex_);
+  void TellGone(const BlobId& id) ABSL_LOCKS_EXCLUDED(mutex_);
   void Log(BlobChange change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Those who are told by the thread that made the change.
   std::vector<std::shared_ptr<Follower>> ToTell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -76,6 +77,7 @@ class MemorySharedBlobStore : public SharedBlobStore {
   void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) override;
   void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
                   Done<std::vector<BlobInfo>> done) override;
+  void TellGone(const BlobId& id) override;
   absl::Status ListUnshared(const std::function<void(BlobInfo)>& visit) override;
 
   // Answers hung calls with UNAVAILABLE and releases those held; no listener is called after it.
