@@ -151,9 +151,11 @@ TEST_F(SharedTest, ABlockThatIsGoneIsForgottenByAll) {
   a.way->PauseTelling();
   b.way->PauseTelling();
   std::vector<BlobId> blobs;
-  ASSERT_TRUE(a.way->List([&](const BlobInfo& info) {
-                   if (info.attributes.size() > 0) blobs.push_back(info.id);
-                 }).ok());
+  ASSERT_TRUE(a.way
+                  ->List([&](const BlobInfo& info) {
+                    if (info.attributes.size() > 0) blobs.push_back(info.id);
+                  })
+                  .ok());
   for (const BlobId& id : blobs) {
     if (id.name.ends_with(fmt::format("{:016x}", 1001))) a.way->Delete(id, [](auto) {});
   }
@@ -180,8 +182,7 @@ TEST_F(SharedTest, WhatTheIndexForgetsTheFilterRemembers) {
     EXPECT_THAT(LookupNow(*b.store, Tokens(4, first)), IsEmpty());
   }
   EXPECT_LE(b.Asked() - asked, static_cast<uint64_t>(unwritten) / 20);
-  EXPECT_EQ(b.store->stats().bloom_probes - b.store->stats().bloom_probes_found,
-            b.Asked() - asked);
+  EXPECT_EQ(b.store->stats().bloom_probes - b.store->stats().bloom_probes_found, b.Asked() - asked);
 }
 
 TEST_F(SharedTest, AForgottenChainThatFitsIsFoundAgain) {
@@ -223,9 +224,10 @@ TEST_F(SharedTest, ReadersMakeNothingAndSeeAContainerSoonAfterItIsMade) {
 
 TEST_F(SharedTest, OfTwoServersTheFirstWriterWins) {
   TestServer a(account_), b(account_);
-  WriteChain(*a.store, 1);
-  b.way->PauseTelling();  // b does not know
-  LookupNow(*b.store, Tokens(1, 500));
+  WriteChain(*a.store, 1, 500);
+  EXPECT_THAT(LookupNow(*b.store, Tokens(1, 500)), SizeIs(1));
+  b.way->PauseTelling();
+  WriteChain(*a.store, 1);  // b does not know
   TestChunk second;
   second.hash = 1000;
   second.tokens = BlockOf(1);
