@@ -9,9 +9,11 @@ namespace {
 
 constexpr char kDescription[] =
     R"(KVStoreServer keeps the attention KV cache of large language models outside the GPU fleet and
-serves it over gRPC: blocks of 128 tokens, found by prefix, kept in RAM and on local disk.
+serves it over gRPC: blocks of 128 tokens, found by prefix, kept in RAM and on local disk, or in
+Azure Blob Storage with RAM and local disk before it.
 
   KVStoreServer --data-dir /var/lib/kvstore --capacity 2TiB --memory 64GiB
+  KVStoreServer --storage azure --cache-dir /var/cache/kvstore --memory 64GiB
 
 Sizes take KiB, MiB, GiB or TiB. SIGINT or SIGTERM stops it: running calls finish, and everything
 that was acknowledged is there at the next start.)";
@@ -35,6 +37,24 @@ CLI::Option* AddSize(CLI::App& app, const std::string& name, std::optional<uint6
       })
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
+}
+
+// What the options say against each other; empty where they do not.
+std::string Contradiction(const ServerOptions& options) {
+  if (!options.azure) {
+    if (!options.accounts_file.empty()) return "--accounts is for --storage azure";
+    if (!options.cache_dir.empty()) {
+      return "--cache-dir is for --storage azure; the embedded store's directory is --data-dir";
+    }
+  }
+  if (options.cache_dir.empty()) {
+    if (options.write_back) return "--write-back needs the disk tier that --cache-dir names";
+    if (options.cache_capacity_bytes) return "--cache-capacity needs --cache-dir";
+  }
+  if (options.cache_capacity_bytes.value_or(kLeastCapacity) < kLeastCapacity) {
+    return "--cache-capacity must be at least 16MiB";
+  }
+  return "";
 }
 
 }  // namespace
@@ -79,12 +99,60 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->check(CLI::IsMember({"none", "batch", "each"}))
       ->group("Storage");
 
-  const std::string azure = "Azure Blob Storage (accepted; without effect on the embedded store)";
+  std::string storage;
+  app.add_option("--storage", storage,
+                 "local: the embedded store; azure: Azure Blob Storage, which any number of servers "
+                 "may share [default: local, or azure where --accounts is given]")
+      ->check(CLI::IsMember({"local", "azure"}))
+      ->group("Storage");
+  app.add_flag("--prefetch", options.prefetch,
+               "fetch the blocks that a Lookup finds into RAM before they are asked for")
+      ->group("Storage");
+
+  const std::string azure = "Azure Blob Storage (--storage azure)";
+  app.add_option("--accounts", options.accounts_file,
+                 "JSON file of the storage accounts: endpoints, credentials, containers; read again "
+                 "on SIGHUP. Without it every account is https://NAME.SUFFIX, by the credential that "
+                 "the environment has, such as AZURE_STORAGE_CONNECTION_STRING")
+      ->group(azure);
+  app.add_option("--blob-suffix", options.blob_suffix, "DNS suffix of accounts without an endpoint")
+      ->capture_default_str()
+      ->group(azure);
+  app.add_option("--ca-file", options.ca_file,
+                 "PEM file of authorities to trust instead of the system's")
+      ->group(azure);
+  app.add_option("--cache-dir", options.cache_dir,
+                 "directory of a disk tier before Azure, made if missing [default: none]")
+      ->group(azure);
+  AddSize(app, "--cache-capacity", options.cache_capacity_bytes,
+          "most disk space of it [default: 80 % of what the file system has to give]")
+      ->group(azure);
+  app.add_flag("--write-back", options.write_back,
+               "acknowledge a write once the disk tier has it (as --durability says) and upload it "
+               "later; a lost disk then loses what was not uploaded yet")
+      ->group(azure);
+  app.add_option("--index-blocks", options.index_blocks,
+                 "blocks that the index holds in RAM, about 100 bytes each; what it forgets is "
+                 "looked for in Azure [default: what an eighth of the machine's memory holds]")
+      ->check(CLI::Range(uint64_t{1024}, uint64_t{4'000'000'000}))
+      ->group(azure);
+  app.add_option("--bloom-blocks", options.bloom_blocks,
+                 "blocks that the Bloom filter is sized for; it grows beyond")
+      ->capture_default_str()
+      ->check(CLI::Range(uint64_t{1024}, uint64_t{1} << 36))
+      ->group(azure);
+  app.add_option("--bloom-fp-rate", options.bloom_false_positive_rate,
+                 "share of unwritten blocks that the Bloom filter may let through")
+      ->capture_default_str()
+      ->check(CLI::Range(0.000001, 0.5))
+      ->group(azure);
   app.add_option("--transport", options.transport, "HTTP library: libcurl, or winhttp on Windows")
       ->capture_default_str()
       ->check(CLI::IsMember({"winhttp", "libcurl"}))
       ->group(azure);
-  app.add_flag("--enable-sdk-logging", options.sdk_logging, "log each HTTP exchange")->group(azure);
+  app.add_flag("--enable-sdk-logging", options.sdk_logging,
+               "log each HTTP exchange, without secrets")
+      ->group(azure);
   app.add_flag("--disable-multi-nic", disable_multi_nic,
                "do not spread connections over the machine's network interfaces")
       ->group(azure);
@@ -100,6 +168,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   }
   if (options.capacity_bytes.value_or(kLeastCapacity) < kLeastCapacity) {
     return app.exit(CLI::ValidationError("--capacity", "must be at least 16MiB"));
+  }
+  options.azure = storage.empty() ? !options.accounts_file.empty() : storage == "azure";
+  if (const std::string wrong = Contradiction(options); !wrong.empty()) {
+    return app.exit(CLI::ValidationError(wrong));
   }
   options.metrics = !disable_metrics;
   options.multi_nic = !disable_multi_nic;

@@ -22,6 +22,19 @@ struct ServerOptions {
   std::optional<uint64_t> capacity_bytes;  // none: 80 % of what the file system could give
   std::optional<uint64_t> memory_bytes;    // none: a quarter of the machine's memory
   std::string durability = "batch";
+
+  // Of Azure Blob Storage:
+  bool azure = false;
+  std::string accounts_file;
+  std::string blob_suffix = "blob.core.windows.net";
+  std::string ca_file;
+  std::string cache_dir;
+  std::optional<uint64_t> cache_capacity_bytes;  // none: 80 % of what the file system could give
+  bool write_back = false;
+  bool prefetch = false;
+  uint64_t bloom_blocks = uint64_t{1} << 20;
+  double bloom_false_positive_rate = 0.01;
+  std::optional<uint64_t> index_blocks;  // none: what an eighth of the machine's memory holds
 };
 
 // What the program should do: run with these options, or print nothing more and exit with a code.

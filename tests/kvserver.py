@@ -34,7 +34,7 @@ MESSAGE_OPTIONS = [
 class Server:
     """Starts KVStoreServer on a free port of the loopback; `with` stops it."""
 
-    def __init__(self, *options, data_dir=None, port=0):
+    def __init__(self, *options, data_dir=None, port=0, environment=None):
         self.own_dir = data_dir is None
         self.data_dir = data_dir or tempfile.mkdtemp(prefix="kvstore-test-")
         self.log = []
@@ -42,7 +42,8 @@ class Server:
         self.process = subprocess.Popen(
             [os.environ["KVSTORE_SERVER"], "--host", "127.0.0.1", "--port", str(port),
              "--data-dir", self.data_dir, *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **(environment or {})})
         self.started = threading.Event()
         self.port = None
         self.ended = False  # as we asked it to

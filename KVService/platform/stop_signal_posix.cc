@@ -11,6 +11,7 @@ sigset_t StopSignals() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -23,10 +24,11 @@ void HoldStopSignals() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-std::string WaitForStopSignal() {
+std::string WaitForStopSignal(const std::function<void()>& reload) {
   const sigset_t set = StopSignals();
   int signal = 0;
-  while (sigwait(&set, &signal) != 0) {
+  while (sigwait(&set, &signal) != 0 || signal == SIGHUP) {
+    if (signal == SIGHUP) reload();
   }
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
   return signal == SIGINT ? "SIGINT" : "SIGTERM";
