@@ -46,12 +46,7 @@ absl::StatusOr<FileAccounts::Accounts> FileAccounts::Read() const {
   KV_ASSIGN_OR_RETURN(std::vector<Account> list, ParseAccounts(text, context));
   Accounts accounts;
   for (Account& account : list) {
-    if (options_.check) {
-      if (const absl::Status status = options_.check(account); !status.ok()) {
-        return absl::InvalidArgumentError(
-            fmt::format("account '{}': {}", account.name, std::string(status.message())));
-      }
-    }
+    if (options_.check) KV_RETURN_IF_ERROR(options_.check(account));
     std::string name = account.name;
     accounts[std::move(name)] = std::make_shared<const Account>(std::move(account));
   }

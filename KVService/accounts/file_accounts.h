@@ -19,7 +19,8 @@ struct FileAccountsOptions {
   std::string path;  // secrets' paths that are relative are so to its directory
   std::string blob_suffix;
   Environment environment;
-  // Says what else makes an account unusable, such as a key that is no key; empty: nothing.
+  // Says what else makes an account unusable, and which, such as a key that is no key; empty:
+  // nothing.
   std::function<absl::Status(const Account&)> check;
 };
 

@@ -8,10 +8,10 @@
 
 namespace kvstore {
 
-// INVALID_ARGUMENT, with line and column (of the end of what should not be there), for what is no
-// JSON, for a key that an object has twice
-// (of which a parser would silently take one), and for what is nested more than 16 deep. No message
-// repeats the text, which may hold secrets; but for keys.
+// INVALID_ARGUMENT, with line and column of the end of what should not be there, for what is no
+// JSON; for a key that an object has twice, of which a parser would silently take one; and for what
+// is nested more than 16 deep. But for such keys no message repeats the text, which may hold
+// secrets.
 absl::Status CheckJson(std::string_view text);
 
 }  // namespace kvstore

@@ -23,10 +23,10 @@ absl::StatusOr<std::string> ReadWholeFile(const std::string& path, size_t max_by
   const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
   if (file == nullptr) {
     const int reason = errno;
-    const std::string message =
-        fmt::format("{} cannot be read: {}", path, std::generic_category().message(reason));
-    return reason == ENOENT || reason == EACCES ? absl::ErrnoToStatus(reason, message)
-                                                : absl::UnavailableError(message);
+    const std::string message = path + " cannot be read";
+    if (reason == ENOENT || reason == EACCES) return absl::ErrnoToStatus(reason, message);
+    return absl::UnavailableError(
+        fmt::format("{}: {}", message, std::generic_category().message(reason)));
   }
   std::string content(max_bytes + 1, '\0');  // the one byte more tells of a larger file
   content.resize(std::fread(content.data(), 1, content.size(), file.get()));
