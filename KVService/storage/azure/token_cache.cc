@@ -99,7 +99,7 @@ void TokenCache::Attempted(int attempt, TokenResult result) {
 
 void TokenCache::Renewed(absl::StatusOr<AccessToken> token) {
   std::deque<Waiter> waiters;
-  absl::StatusOr<std::string> answer = token.status();
+  absl::StatusOr<std::string> answer = std::string();
   absl::Duration rest;
   {
     absl::MutexLock lock(&mutex_);
@@ -113,7 +113,7 @@ void TokenCache::Renewed(absl::StatusOr<AccessToken> token) {
       failures_ = 0;
       answer = token_.value;
     } else {
-      failure_ = token.status();
+      answer = failure_ = token.status();
       rest = std::min(options_.max_rest,
                       options_.first_rest * (int64_t{1} << std::min(failures_++, 30)));
       rest_until_ = now + rest;
