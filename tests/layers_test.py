@@ -26,8 +26,8 @@ MAY_INCLUDE = {
     "KVClient": ["KVClient"],
     "KVPlayground": ["KVClient/include"],
 }
-MAY_INCLUDE["KVService/storage/azure"] = ["KVService/platform", "KVService/http",
-                                          "KVService/storage"]
+MAY_INCLUDE["KVService/storage/azure"] = ["KVService/accounts", "KVService/platform",
+                                          "KVService/http", "KVService/storage"]
 
 # Libraries whose types stay in some folders.
 AT_HOME = {

@@ -70,7 +70,7 @@ class PlaygroundTest(unittest.TestCase):
                                   "--buffer-bytes", "200000")
             self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
             server.stop()
-            self.assertRegex("".join(server.log), r"stopped .*evicted=[1-9]")
+            self.assertRegex("".join(server.log), r"totals .*evicted=[1-9]")
         self.assertEqual(report["mismatches"], 0)
         self.assertLess(report["hit_ratio"], report["ideal_hit_ratio"])
 

@@ -36,6 +36,8 @@ struct HttpRequest {
   HttpHeaders headers;
   std::vector<Slice> body;  // sent one behind the other, without being joined
   absl::Time deadline = absl::InfiniteFuture();
+  absl::Duration connect_timeout = absl::InfiniteDuration();  // where shorter than the client's
+  bool direct = false;                       // past the client's proxy: link-local services
   size_t expected_response_bytes = 0;        // where the server may not say; a hint
   size_t max_response_bytes = 128ull << 20;  // of the body; more is an error
 };

@@ -71,9 +71,10 @@ absl::Status Transfer::Prepare(const HttpClientOptions& options) {
   curl_easy_setopt(handle_, CURLOPT_MAXAGE_CONN,
                    static_cast<long>(absl::ToInt64Seconds(options.max_idle)));
   curl_easy_setopt(handle_, CURLOPT_CONNECTTIMEOUT_MS,
-                   static_cast<long>(absl::ToInt64Milliseconds(options.connect_timeout)));
+                   static_cast<long>(absl::ToInt64Milliseconds(
+                       std::min(options.connect_timeout, request_->connect_timeout))));
   // Set even if it is empty, or curl would ask the environment.
-  curl_easy_setopt(handle_, CURLOPT_PROXY, options.proxy.c_str());
+  curl_easy_setopt(handle_, CURLOPT_PROXY, request_->direct ? "" : options.proxy.c_str());
   if (!options.ca_file.empty()) {
     curl_easy_setopt(handle_, CURLOPT_CAINFO, options.ca_file.c_str());
     curl_easy_setopt(handle_, CURLOPT_CAPATH, nullptr);

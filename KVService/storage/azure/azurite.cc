@@ -57,7 +57,7 @@ FILE* Start(const std::vector<std::string>& arguments, pid_t& process) {
 
 }  // namespace
 
-Azurite::Azurite(Protocol protocol) {
+Azurite::Azurite(Protocol protocol, const std::vector<std::string>& more) {
   const std::string main = Install();
   if (main.empty()) {
     ADD_FAILURE() << "Azurite cannot be installed: see scripts/init/install_azurite.sh";
@@ -69,11 +69,12 @@ Azurite::Azurite(Protocol protocol) {
   if (protocol == Protocol::kHttps) {
     ca_file_ = directory_.path() + "/cert.pem";
     EXPECT_TRUE(MakeCertificate(directory_.path())) << "openssl is missing";
-    for (const std::string& more :
+    for (const std::string& one :
          {std::string("--cert"), ca_file_, std::string("--key"), directory_.path() + "/key.pem"}) {
-      arguments.push_back(more);
+      arguments.push_back(one);
     }
   }
+  arguments.insert(arguments.end(), more.begin(), more.end());
   FILE* const output = Start(arguments, process_);
   if (output == nullptr) {
     ADD_FAILURE() << "no pipe or process for Azurite";
@@ -113,6 +114,11 @@ Azurite& Azurite::Http() {
 
 Azurite& Azurite::Https() {
   static Azurite azurite(Protocol::kHttps);
+  return azurite;
+}
+
+Azurite& Azurite::WithTokens() {
+  static Azurite azurite(Protocol::kHttps, {"--oauth", "basic"});
   return azurite;
 }
 

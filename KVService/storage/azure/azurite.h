@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "KVService/platform/temp_dir.h"
 #include "KVService/storage/azure/credential.h"
@@ -21,8 +22,8 @@ class Azurite {
  public:
   enum class Protocol { kHttp, kHttps };
 
-  // A test failure, and an empty endpoint(), if it does not start.
-  explicit Azurite(Protocol protocol);
+  // A test failure, and an empty endpoint(), if it does not start. `more` are arguments of its own.
+  explicit Azurite(Protocol protocol, const std::vector<std::string>& more = {});
   ~Azurite();
   Azurite(const Azurite&) = delete;
   Azurite& operator=(const Azurite&) = delete;
@@ -34,6 +35,9 @@ class Azurite {
   // One for all tests of the program, since it takes seconds to start.
   static Azurite& Http();
   static Azurite& Https();
+  // It takes tokens, over HTTPS, whose issuer, audience and times are right, and does not look at
+  // who signed them.
+  static Azurite& WithTokens();
 
  private:
   TempDir directory_;

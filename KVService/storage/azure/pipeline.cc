@@ -76,7 +76,10 @@ void Pipeline::Authorize(std::unique_ptr<Op> op) {
   request.headers.push_back({"x-ms-client-request-id", op->id});
   credential_->Authorize(std::move(request), [self = shared_from_this(), op = std::move(op)](
                                                  absl::StatusOr<HttpRequest> authorized) mutable {
-    if (!authorized.ok()) return self->Exchanged(std::move(op), authorized.status());
+    if (!authorized.ok()) {
+      self->limit_.Release(op->permit, ConcurrencyLimit::Outcome::kOther);
+      return std::move(op->done)(authorized.status());
+    }
     authorized->deadline =
         std::min(authorized->deadline, absl::Now() + self->options_.attempt_timeout);
     HttpClient* const http = self->http_;

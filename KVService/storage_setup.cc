@@ -1,0 +1,170 @@
+#include "KVService/storage_setup.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+#include "KVCommon/status_macros.h"
+#include "KVService/accounts/environment.h"
+#include "KVService/accounts/file_accounts.h"
+#include "KVService/accounts/rule_accounts.h"
+#include "KVService/http/curl_http_client.h"
+#include "KVService/platform/machine.h"
+#include "KVService/storage/azure/default_credential.h"
+#include "KVService/storage/local/local_blob_store.h"
+
+namespace kvstore {
+namespace {
+
+// Of the index and the Bloom filter together.
+constexpr uint64_t kIndexBytesABlock = 100;
+
+Durability DurabilityOf(const std::string& name) {
+  if (name == "none") return Durability::kNone;
+  return name == "each" ? Durability::kEach : Durability::kBatch;
+}
+
+// Most of what the file system could give: what is free and what the store has already.
+uint64_t DefaultCapacity(const std::string& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  const std::filesystem::space_info space = std::filesystem::space(directory, error);
+  if (error) return 0;  // opening the store will say what is wrong
+  return (space.available + AllocatedBytes(directory)) / 10 * 8;
+}
+
+absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOptions& options,
+                                                              const std::string& directory,
+                                                              std::optional<uint64_t> capacity) {
+  LocalOptions local;
+  local.directory = directory;
+  local.capacity_bytes = capacity.value_or(DefaultCapacity(directory));
+  local.durability = DurabilityOf(options.durability);
+  const size_t processors = std::max(1u, std::thread::hardware_concurrency());
+  const size_t threads = options.threads > 0 ? options.threads : std::max<size_t>(4, processors);
+  local.write_threads = std::max<size_t>(1, threads / 3);
+  local.read_threads = std::max<size_t>(1, threads - local.write_threads);
+  KV_ASSIGN_OR_RETURN(std::unique_ptr<LocalBlobStore> storage,
+                      LocalBlobStore::Open(std::move(local)));
+  const RecoveryReport& recovery = storage->recovery();
+  spdlog::info(
+      "store opened directory={} records={} bytes={} tail_bytes_cut={} dangling_dropped={} ms={}",
+      directory, recovery.records, recovery.bytes, recovery.tail_bytes_cut,
+      recovery.dangling_dropped, recovery.milliseconds);
+  return storage;
+}
+
+ChunkStoreOptions StoreOptions(const ServerOptions& options) {
+  ChunkStoreOptions store;
+  store.memory_bytes = options.memory_bytes.value_or(TotalMemoryBytes() / 4);
+  store.prefetch = options.prefetch;
+  store.max_index_blocks =
+      options.index_blocks.value_or(TotalMemoryBytes() / 8 / kIndexBytesABlock);
+  store.bloom_blocks = options.bloom_blocks;
+  store.bloom_false_positive_rate = options.bloom_false_positive_rate;
+  return store;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StorageSetup>> StorageSetup::Open(const ServerOptions& options) {
+  std::unique_ptr<StorageSetup> setup(new StorageSetup);
+  KV_RETURN_IF_ERROR(options.azure ? setup->OpenAzure(options) : setup->OpenLocal(options));
+  return setup;
+}
+
+absl::Status StorageSetup::OpenLocal(const ServerOptions& options) {
+  KV_ASSIGN_OR_RETURN(auto storage,
+                      OpenDirectory(options, options.data_dir, options.capacity_bytes));
+  KV_ASSIGN_OR_RETURN(store_, ChunkStore::Open(StoreOptions(options), std::move(storage)));
+  return absl::OkStatus();
+}
+
+absl::Status StorageSetup::OpenAzure(const ServerOptions& options) {
+  files_ = std::make_unique<ThreadPool>("kv-tokens", 1, 256);
+  HttpClientOptions http;
+  http.ca_file = options.ca_file;
+  http.multi_nic = options.multi_nic;
+  if (options.sdk_logging) {
+    http.log = [](const std::string& line) { spdlog::info("http {}", line); };
+  }
+  http_ = std::make_unique<CurlHttpClient>(std::move(http));
+  const Environment environment = ProcessEnvironment();
+  credentials_ = std::make_unique<azure::CredentialFactory>(
+      azure::TokenContext{http_.get(), files_.get()}, environment);
+  if (options.accounts_file.empty()) {
+    KV_ASSIGN_OR_RETURN(std::optional<Account> given, azure::AccountOfEnvironment(environment));
+    std::vector<Account> accounts;
+    if (given) accounts.push_back(*std::move(given));
+    KV_ASSIGN_OR_RETURN(accounts_, RuleAccounts::Make(options.blob_suffix, std::move(accounts)));
+  } else {
+    FileAccountsOptions file;
+    file.path = options.accounts_file;
+    file.blob_suffix = options.blob_suffix;
+    file.environment = environment;
+    file.check = [this](const Account& account) { return credentials_->Check(account); };
+    KV_ASSIGN_OR_RETURN(accounts_, FileAccounts::Open(std::move(file)));
+  }
+  places_ = std::make_unique<AccountPlaces>(accounts_.get(), credentials_.get());
+
+  AzureOptions azure;
+  azure.shared_log = true;
+  auto remote = std::make_unique<AzureBlobStore>(http_.get(), places_.get(), azure);
+  azure_ = remote.get();
+  std::unique_ptr<SharedBlobStore> storage = std::move(remote);
+  if (!options.cache_dir.empty()) {
+    KV_ASSIGN_OR_RETURN(auto local,
+                        OpenDirectory(options, options.cache_dir, options.cache_capacity_bytes));
+    TieredOptions tier;
+    tier.write_back = options.write_back;
+    KV_ASSIGN_OR_RETURN(auto tiered,
+                        TieredBlobStore::Open(tier, std::move(local), std::move(storage)));
+    tier_ = tiered.get();
+    storage = std::move(tiered);
+  }
+  KV_ASSIGN_OR_RETURN(store_, ChunkStore::OpenShared(StoreOptions(options), std::move(storage)));
+  return absl::OkStatus();
+}
+
+void StorageSetup::Reload() {
+  if (!accounts_) return spdlog::info("nothing to read again");
+  const absl::Status status = accounts_->Reload();
+  if (status.ok()) return spdlog::info("accounts read accounts={}", accounts_->Known().size());
+  spdlog::error("accounts not read, all stays as it was error=\"{}\"",
+                std::string(status.message()));
+}
+
+void StorageSetup::LogStats() const {
+  const ChunkStoreStats stats = store_->stats();
+  spdlog::info("totals blocks={} evicted={} corrupt={} ram_hits={} ram_misses={}", stats.blocks,
+               stats.evicted_chunks, stats.corrupt_chunks, stats.ram.hits, stats.ram.misses);
+  if (azure_ == nullptr) return;
+  const azure::BlobLogStats log = azure_->log_stats();
+  const azure::PipelineStats http = azure_->http_stats();
+  spdlog::info(
+      "azure requests={} retries={} throttled={} log_read={} log_appended={} log_dropped={} "
+      "log_queued={} compactions={}",
+      http.attempts, http.retries, http.throttled, log.records_read, log.records_appended,
+      log.records_dropped, log.queued_records, log.compactions);
+  spdlog::info(
+      "index blocks={} forgotten={} bloom_keys={} bloom_bytes={} bloom_fp_rate={:.6f} probes={} "
+      "probes_found={} bloom_probes={} bloom_false_positives={}",
+      stats.blocks, stats.forgotten_blocks, stats.bloom.keys, stats.bloom.bytes,
+      stats.bloom.false_positive_rate, stats.probes, stats.probes_found, stats.bloom_probes,
+      stats.bloom_probes - stats.bloom_probes_found);
+  if (tier_ == nullptr) return;
+  const TieredStats tier = tier_->stats();
+  spdlog::info(
+      "disk tier hits={} misses={} bytes={} fills={} evictions={} corrupt={} pending={} "
+      "pending_bytes={} uploads={} upload_failures={}",
+      tier.local_hits, tier.local_misses, tier.local_bytes, tier.fills, tier.evictions,
+      tier.local_corrupt, tier.pending_blobs, tier.pending_bytes, tier.uploads,
+      tier.upload_failures);
+}
+
+absl::Status StorageSetup::Close() { return store_->Close(); }
+
+}  // namespace kvstore

@@ -1,0 +1,55 @@
+// What the options say blocks are kept in, opened: the store and all that it stands on.
+#ifndef KVSERVICE_STORAGE_SETUP_H_
+#define KVSERVICE_STORAGE_SETUP_H_
+
+#include <memory>
+
+#include "KVService/accounts/account_resolver.h"
+#include "KVService/http/http_client.h"
+#include "KVService/options.h"
+#include "KVService/platform/thread_pool.h"
+#include "KVService/storage/azure/account_places.h"
+#include "KVService/storage/azure/credential_factory.h"
+#include "KVService/storage/tiered/tiered_blob_store.h"
+#include "KVService/store/chunk_store.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace kvstore {
+
+// Not thread-safe but for the store.
+class StorageSetup {
+ public:
+  // Blocks on disk; asks no network.
+  static absl::StatusOr<std::unique_ptr<StorageSetup>> Open(const ServerOptions& options);
+
+  ChunkStore& store() { return *store_; }
+
+  // Reads the accounts again, where they are in a file, and logs how that went.
+  void Reload();
+
+  // One line on what it did so far.
+  void LogStats() const;
+
+  // As ChunkStore::Close.
+  absl::Status Close();
+
+ private:
+  StorageSetup() = default;
+  absl::Status OpenLocal(const ServerOptions& options);
+  absl::Status OpenAzure(const ServerOptions& options);
+
+  // Each stands on those before it.
+  std::unique_ptr<ThreadPool> files_;
+  std::unique_ptr<HttpClient> http_;
+  std::unique_ptr<azure::CredentialFactory> credentials_;
+  std::unique_ptr<AccountResolver> accounts_;
+  std::unique_ptr<AccountPlaces> places_;
+  AzureBlobStore* azure_ = nullptr;  // in store_, with the tier before it, where there is one
+  TieredBlobStore* tier_ = nullptr;
+  std::unique_ptr<ChunkStore> store_;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_STORAGE_SETUP_H_
