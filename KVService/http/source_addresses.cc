@@ -70,21 +70,21 @@ SourceAddresses::Address* SourceAddresses::Find(const std::string& text) {
   return it == addresses_.end() ? nullptr : &*it;
 }
 
-// A name may have addresses of both families; IPv4 is tried, and where the name has none of these,
-// the caller ends at LeaveUnbound.
+// A name may have addresses of both families: the one with more sources is taken, and where the
+// name has none of these, the caller ends at LeaveUnbound.
 std::vector<SourceAddresses::Address*> SourceAddresses::Fitting(const std::string& host) {
   const AddressFamily wanted = FamilyOf(host);
   const bool local = IsLoopback(host);
-  std::vector<Address*> fitting;
+  std::vector<Address*> best;
   for (const AddressFamily family : {AddressFamily::kIpv4, AddressFamily::kIpv6}) {
     if (wanted != AddressFamily::kNone && wanted != family) continue;
-    fitting.clear();
+    std::vector<Address*> fitting;
     for (Address& address : addresses_) {
       if (address.family == family && (address.loopback || !local)) fitting.push_back(&address);
     }
-    if (fitting.size() > 1) return fitting;
+    if (fitting.size() > best.size()) best = std::move(fitting);
   }
-  return fitting;
+  return best;
 }
 
 std::vector<SourceAddresses::Source> SourceAddresses::For(const std::string& host, absl::Time now) {
