@@ -6,12 +6,16 @@
 #include "KVCommon/status_macros.h"
 #include "KVService/http/curl_share.h"
 #include "KVService/http/event_loop.h"
+#include "KVService/http/source_addresses.h"
 
 namespace kvstore {
 
 CurlHttpClient::CurlHttpClient(HttpClientOptions options) : options_(std::move(options)) {
   KV_CHECK(options_.threads > 0 && options_.max_connections > 0 && options_.max_pending > 0);
   share_ = std::make_unique<http::CurlShare>();
+  if (options_.multi_nic) {
+    sources_ = std::make_unique<http::SourceAddresses>(options_.list_interfaces);
+  }
   // Each thread keeps connections of its own, so there must be one for each.
   const size_t threads = std::min(options_.threads, options_.max_connections);
   for (size_t i = 0; i < threads; ++i) {
@@ -19,10 +23,16 @@ CurlHttpClient::CurlHttpClient(HttpClientOptions options) : options_(std::move(o
     http::EventLoop::Options loop;
     loop.client = &options_;
     loop.share = share_.get();
+    loop.sources = sources_.get();
     loop.pending = &pending_;
     loop.timers = &timers_;
     loop.max_connections = options_.max_connections / threads + extra;
     loops_.push_back(std::make_unique<http::EventLoop>(loop));
+  }
+  if (sources_ != nullptr) {
+    sources_->Watch([this] {
+      for (const auto& loop : loops_) loop->OnSourcesRemoved();
+    });
   }
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "KVService/http/http_client.h"
+#include "KVService/platform/network.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 
@@ -22,6 +23,7 @@ namespace kvstore {
 namespace http {
 class CurlShare;
 class EventLoop;
+class SourceAddresses;
 }  // namespace http
 
 struct HttpClientOptions {
@@ -32,6 +34,10 @@ struct HttpClientOptions {
   absl::Duration max_request_time = absl::Minutes(10);  // even where a request has no deadline
   absl::Duration max_idle = absl::Seconds(118);         // an older connection is not reused
   absl::Duration dns_cache = absl::Seconds(300);
+  // Spreads connections evenly over the machine's network interfaces, where there are several, and
+  // leaves out those that do not work (source_addresses.h).
+  bool multi_nic = true;
+  std::function<absl::StatusOr<std::vector<NetworkInterface>>()> list_interfaces = UsableInterfaces;
   std::string ca_file;  // PEM; trusted instead of the system's. Certificates are always checked
   std::string proxy;    // URL of one for all requests; empty: none, whatever the environment says
   // One line an exchange, without secrets (exchange_log.h). Thread-safe; empty: no log.
@@ -59,6 +65,8 @@ class CurlHttpClient : public HttpClient {
 
   std::unique_ptr<http::CurlShare> share_;
   std::vector<std::unique_ptr<http::EventLoop>> loops_;
+  // After the loops, which it calls, though they use it: Shutdown sees to the order.
+  std::unique_ptr<http::SourceAddresses> sources_;
 };
 
 }  // namespace kvstore

@@ -35,7 +35,8 @@ void HoldSignals() {
 
 }  // namespace
 
-EventLoop::EventLoop(const Options& options) : options_(options), multi_(curl_multi_init()) {
+EventLoop::EventLoop(const Options& options)
+    : options_(options), multi_(curl_multi_init()), routes_(options.sources) {
   KV_CHECK(multi_ != nullptr);
   const long connections = static_cast<long>(options_.max_connections);
   curl_multi_setopt(multi_, CURLMOPT_MAX_HOST_CONNECTIONS, connections);
@@ -60,6 +61,8 @@ void EventLoop::Send(uint64_t id, HttpRequest request, HttpClient::Done done) {
     call->begin = absl::Now();
     call->deadline = std::min(request.deadline, call->begin + options_.client->max_request_time);
     call->endpoint = EndpointOf(request.url);
+    const std::string& proxy = options_.client->proxy;
+    call->route.host = HostOf(proxy.empty() ? request.url : proxy);
     call->request = std::move(request);
     call->done = std::move(done);
     absl::MutexLock lock(&mutex_);
@@ -100,6 +103,13 @@ void EventLoop::RunAfter(uint64_t id, absl::Duration delay,
   std::move(done)(std::move(refused));
 }
 
+void EventLoop::OnSourcesRemoved() {
+  absl::MutexLock lock(&mutex_);
+  if (stopped_) return;
+  inbox_.sources_removed = true;
+  curl_multi_wakeup(multi_);
+}
+
 void EventLoop::Stop() {
   absl::MutexLock lock(&mutex_);
   if (stopped_) return;
@@ -136,6 +146,7 @@ bool EventLoop::TakeInbox() {
   }
   for (auto& [key, timer] : inbox.timers) timers_.emplace(key, std::move(timer));
   for (auto& call : inbox.calls) Admit(std::move(call));
+  if (inbox.sources_removed) EndLost();
   for (const uint64_t id : inbox.cancels) End(id, absl::CancelledError("the HTTP call"));
   return !stopped;
 }
@@ -201,14 +212,52 @@ void EventLoop::StartNext(const std::string& name) {
 }
 
 void EventLoop::Start(Call* call) {
+  routes_.Pick(&call->route, absl::Now());
   call->transfer = std::make_unique<Transfer>(TakeHandle(), &call->request);
   CURL* const handle = call->transfer->handle();
   running_.emplace(handle, call->id);
-  absl::Status status = call->transfer->Prepare(*options_.client);
+  absl::Status status = call->transfer->Prepare(*options_.client, call->route);
   if (status.ok() && curl_multi_add_handle(multi_, handle) != CURLM_OK) {
     status = absl::InternalError("curl_multi_add_handle");
   }
   if (!status.ok()) End(call->id, std::move(status));
+}
+
+// Its handle goes back; the call may be started again or ended.
+void EventLoop::Unstart(Call* call) {
+  const bool connected = call->transfer->sent();
+  CURL* const handle = call->transfer->handle();
+  curl_multi_remove_handle(multi_, handle);
+  running_.erase(handle);
+  call->transfer.reset();
+  ReturnHandle(handle);
+  routes_.Release(&call->route, connected, absl::Now());
+}
+
+// After it could not connect; keeps its place among the endpoint's.
+bool EventLoop::StartAnotherWay(Call* call) {
+  if (!routes_.TryAnother(&call->route)) return false;
+  Unstart(call);
+  Start(call);
+  return true;
+}
+
+// Nothing answers to an address that is gone, and the other side may not even be told.
+void EventLoop::EndLost() {
+  std::vector<uint64_t> lost;
+  for (const auto& [handle, id] : running_) {
+    if (routes_.Lost(calls_.at(id)->route)) lost.push_back(id);
+  }
+  for (const uint64_t id : lost) {
+    const auto it = calls_.find(id);
+    if (it == calls_.end()) continue;
+    Call* const call = it->second.get();
+    if (!call->transfer->sent() && StartAnotherWay(call)) continue;
+    End(id,
+        absl::UnavailableError(fmt::format("{} {}: the network interface with {} went away",
+                                           HttpMethodName(call->request.method),
+                                           WithoutQuery(call->request.url), call->route.source)));
+  }
 }
 
 void EventLoop::ReadCompletions() {
@@ -217,7 +266,9 @@ void EventLoop::ReadCompletions() {
     if (message->msg != CURLMSG_DONE) continue;
     const CURLcode code = message->data.result;
     const uint64_t id = running_.at(message->easy_handle);
-    End(id, calls_.at(id)->transfer->Finish(code));
+    Call* const call = calls_.at(id).get();
+    if (call->transfer->FailedToConnect(code) && StartAnotherWay(call)) continue;
+    End(id, call->transfer->Finish(code));
   }
 }
 
@@ -229,11 +280,7 @@ void EventLoop::End(uint64_t id, absl::StatusOr<HttpResponse> result) {
   timers_.erase(TimerKey{call->deadline, id});
   Endpoint& endpoint = endpoints_.at(call->endpoint);
   if (call->transfer != nullptr) {
-    CURL* const handle = call->transfer->handle();
-    curl_multi_remove_handle(multi_, handle);
-    running_.erase(handle);
-    call->transfer.reset();
-    ReturnHandle(handle);
+    Unstart(call.get());
     --endpoint.active;
   } else {
     endpoint.waiting.erase(std::find(endpoint.waiting.begin(), endpoint.waiting.end(), id));

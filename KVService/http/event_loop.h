@@ -15,6 +15,7 @@
 
 #include "KVService/http/curl_http_client.h"
 #include "KVService/http/http_client.h"
+#include "KVService/http/route_picker.h"
 #include "KVService/http/transfer.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -27,8 +28,9 @@ namespace kvstore::http {
 class EventLoop {
  public:
   struct Options {
-    const HttpClientOptions* client = nullptr;  // these four outlive the loop
+    const HttpClientOptions* client = nullptr;  // all of these outlive the loop
     CurlShare* share = nullptr;
+    SourceAddresses* sources = nullptr;      // null: every connection is the system's to route
     std::atomic<size_t>* pending = nullptr;  // of all loops
     std::atomic<size_t>* timers = nullptr;
     size_t max_connections = 1;  // of this loop, to one endpoint
@@ -45,6 +47,9 @@ class EventLoop {
   void RunAfter(uint64_t id, absl::Duration delay, absl::AnyInvocable<void(absl::Status) &&> done)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Some of the sources are gone: what runs on them ends, or begins anew where it may.
+  void OnSourcesRemoved() ABSL_LOCKS_EXCLUDED(mutex_);
+
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
   void Join();
   bool OnLoopThread() const;
@@ -57,6 +62,7 @@ class EventLoop {
     absl::Time begin;
     absl::Time deadline;  // the request's or the client's bound
     std::string endpoint;
+    Route route;
     std::unique_ptr<Transfer> transfer;  // null while it waits for a connection
   };
   struct Timer {
@@ -72,7 +78,7 @@ class EventLoop {
     std::vector<std::unique_ptr<Call>> calls;
     std::vector<uint64_t> cancels;
     std::vector<std::pair<TimerKey, Timer>> timers;
-    bool stop = false;
+    bool sources_removed = false;
   };
 
   void Run();
@@ -82,6 +88,9 @@ class EventLoop {
   void Admit(std::unique_ptr<Call> call);
   void StartNext(const std::string& endpoint);
   void Start(Call* call);
+  void Unstart(Call* call);
+  bool StartAnotherWay(Call* call);
+  void EndLost();
   void ReadCompletions();
   void End(uint64_t id, absl::StatusOr<HttpResponse> result);
   void EndAll();
@@ -103,6 +112,7 @@ class EventLoop {
   absl::flat_hash_map<std::string, Endpoint> endpoints_;
   std::map<TimerKey, Timer> timers_;
   std::vector<CURL*> idle_handles_;
+  RoutePicker routes_;
 
   std::thread thread_;
 };

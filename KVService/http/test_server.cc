@@ -85,6 +85,15 @@ void TestConnection::WaitForPeerToClose() {
   open_ = false;
 }
 
+std::string TestConnection::peer() const {
+  sockaddr_in address{};
+  socklen_t size = sizeof(address);
+  EXPECT_EQ(::getpeername(socket_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  char text[INET_ADDRSTRLEN] = "";
+  ::inet_ntop(AF_INET, &address.sin_addr, text, sizeof(text));
+  return text;
+}
+
 TestServer::TestServer(Handler handler) : handler_(std::move(handler)) {
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};

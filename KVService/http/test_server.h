@@ -32,6 +32,8 @@ class TestConnection {
   void Reset();                    // at once, with RST
   void WaitForPeerToClose();       // or for the server's end
 
+  std::string peer() const;  // its address
+
   int number() const { return number_; }  // 0 for the first connection of the server
   bool open() const { return open_; }
 

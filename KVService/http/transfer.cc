@@ -55,7 +55,7 @@ Transfer::~Transfer() {
   curl_slist_free_all(headers_);
 }
 
-absl::Status Transfer::Prepare(const HttpClientOptions& options) {
+absl::Status Transfer::Prepare(const HttpClientOptions& options, const Route& route) {
   curl_easy_setopt(handle_, CURLOPT_ERRORBUFFER, error_);
   curl_easy_setopt(handle_, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(handle_, CURLOPT_URL, request_->url.c_str());
@@ -70,9 +70,6 @@ absl::Status Transfer::Prepare(const HttpClientOptions& options) {
                    static_cast<long>(absl::ToInt64Seconds(options.dns_cache)));
   curl_easy_setopt(handle_, CURLOPT_MAXAGE_CONN,
                    static_cast<long>(absl::ToInt64Seconds(options.max_idle)));
-  curl_easy_setopt(handle_, CURLOPT_CONNECTTIMEOUT_MS,
-                   static_cast<long>(absl::ToInt64Milliseconds(
-                       std::min(options.connect_timeout, request_->connect_timeout))));
   // Set even if it is empty, or curl would ask the environment.
   curl_easy_setopt(handle_, CURLOPT_PROXY, request_->direct ? "" : options.proxy.c_str());
   if (!options.ca_file.empty()) {
@@ -85,8 +82,21 @@ absl::Status Transfer::Prepare(const HttpClientOptions& options) {
   curl_easy_setopt(handle_, CURLOPT_WRITEDATA, this);
   curl_easy_setopt(handle_, CURLOPT_PREREQFUNCTION, &Transfer::OnSend);
   curl_easy_setopt(handle_, CURLOPT_PREREQDATA, this);
+  SetRoute(options, route);
   SetMethod();
   return SetHeaders();
+}
+
+void Transfer::SetRoute(const HttpClientOptions& options, const Route& route) {
+  absl::Duration timeout = std::min(options.connect_timeout, request_->connect_timeout);
+  if (!route.source.empty()) {
+    // curl reuses a connection for requests with the same setting only.
+    curl_easy_setopt(handle_, CURLOPT_INTERFACE, ("host!" + route.source).c_str());
+    timeout = std::min(timeout, kBoundConnectTimeout);
+  }
+  if (route.fresh) curl_easy_setopt(handle_, CURLOPT_FRESH_CONNECT, 1L);
+  curl_easy_setopt(handle_, CURLOPT_CONNECTTIMEOUT_MS,
+                   static_cast<long>(absl::ToInt64Milliseconds(timeout)));
 }
 
 void Transfer::SetMethod() {
@@ -212,6 +222,12 @@ bool Transfer::MakeRoom(size_t more) {
   if (received_ > 0) std::memcpy(larger.data(), buffer_.data(), received_);
   buffer_ = std::move(larger);
   return true;
+}
+
+bool Transfer::FailedToConnect(CURLcode code) const {
+  // A timeout here is that of connecting: our deadlines do not come from curl.
+  return !sent() && (code == CURLE_INTERFACE_FAILED || code == CURLE_COULDNT_CONNECT ||
+                     code == CURLE_OPERATION_TIMEDOUT || code == CURLE_SSL_CONNECT_ERROR);
 }
 
 absl::StatusOr<HttpResponse> Transfer::Finish(CURLcode code) {

@@ -9,6 +9,7 @@
 
 #include "KVService/http/curl_http_client.h"
 #include "KVService/http/http_client.h"
+#include "KVService/http/route_picker.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -29,12 +30,18 @@ class Transfer {
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
 
-  absl::Status Prepare(const HttpClientOptions& options);
+  absl::Status Prepare(const HttpClientOptions& options, const Route& route);
 
   // What came of it, given curl's verdict. Once.
   absl::StatusOr<HttpResponse> Finish(CURLcode code);
 
   CURL* handle() const { return handle_; }
+
+  // Whether it was begun on a connection.
+  bool sent() const { return response_.sends > 0; }
+  // Whether curl's verdict is that no connection could be made, for which the route may be to
+  // blame.
+  bool FailedToConnect(CURLcode code) const;
 
  private:
   static size_t OnRead(char* into, size_t size, size_t count, void* self);
@@ -45,6 +52,7 @@ class Transfer {
 
   absl::Status SetHeaders();
   void SetMethod();
+  void SetRoute(const HttpClientOptions& options, const Route& route);
   bool TakeHeader(std::string_view line);
   bool MakeRoom(size_t more);
   absl::Status StatusOf(CURLcode code) const;
