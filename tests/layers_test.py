@@ -28,6 +28,8 @@ MAY_INCLUDE = {
 }
 MAY_INCLUDE["KVService/storage/azure"] = ["KVService/accounts", "KVService/platform",
                                           "KVService/http", "KVService/storage"]
+MAY_INCLUDE["KVService/storage/tiered"] = ["KVService/eviction", "KVService/platform",
+                                           "KVService/storage"]
 
 # Libraries whose types stay in some folders.
 AT_HOME = {
