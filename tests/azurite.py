@@ -47,8 +47,12 @@ class Azurite:
 
     def stop(self):
         if self.process.poll() is None:
+            self.process.terminate()  # killed, it would forget what it has in its directory
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         self.reader.join(10)
         self.process.stdout.close()
 

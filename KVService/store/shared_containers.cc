@@ -14,6 +14,17 @@ constexpr int kMaxAttempts = 3;
 // Entries of containers that are not open are dropped beyond it.
 constexpr size_t kMaxEntries = 4096;
 
+// Nobody has written to the container. With a message NOT_FOUND speaks of the account.
+bool IsMissing(const absl::Status& status) {
+  return absl::IsNotFound(status) && status.message().empty();
+}
+
+// In the words of a call that names a container: one that cannot be found is its argument.
+absl::Status AsCallError(const absl::Status& status) {
+  if (!absl::IsNotFound(status) || IsMissing(status)) return status;
+  return absl::InvalidArgumentError(std::string(status.message()));
+}
+
 }  // namespace
 
 void SharedContainers::Open(const Container& container, Use use, Done done) {
@@ -40,7 +51,7 @@ void SharedContainers::FetchKey(const Container& container, Use use, int attempt
   storage_.Get(
       LocationKeyId(container), absl::Now() + kOpenTimeout,
       [this, container, use, attempts](absl::StatusOr<Blob> blob) {
-        if (absl::IsNotFound(blob.status()) && use == Use::kWrite && attempts <= kMaxAttempts) {
+        if (IsMissing(blob.status()) && use == Use::kWrite && attempts <= kMaxAttempts) {
           return MakeKey(container, attempts);
         }
         if (!blob.ok()) return Opened(container, blob.status());
@@ -81,12 +92,12 @@ void SharedContainers::Opened(const Container& container, absl::StatusOr<Locatio
     if (key.ok()) {
       entry.codec = std::make_unique<LocationCodec>(*key);
       codec = entry.codec.get();
-    } else if (absl::IsNotFound(key.status())) {
+    } else if (IsMissing(key.status())) {
       entry.missing_until = absl::Now() + kMissingMemory;
     }
     for (auto& [use, done] : entry.waiting) {
       // A writer that came while a reader asked has the container made.
-      const bool waits = absl::IsNotFound(key.status()) && use == Use::kWrite;
+      const bool waits = IsMissing(key.status()) && use == Use::kWrite;
       if (!waits) waiting.emplace_back(use, std::move(done));
       again |= waits;
     }
@@ -97,7 +108,7 @@ void SharedContainers::Opened(const Container& container, absl::StatusOr<Locatio
     if (codec != nullptr) {
       std::move(done)(codec);
     } else {
-      std::move(done)(key.status());
+      std::move(done)(AsCallError(key.status()));
     }
   }
   if (again) FetchKey(container, Use::kWrite, 1);
