@@ -100,9 +100,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->group("Storage");
 
   std::string storage;
-  app.add_option("--storage", storage,
-                 "local: the embedded store; azure: Azure Blob Storage, which any number of servers "
-                 "may share [default: local, or azure where --accounts is given]")
+  app.add_option(
+         "--storage", storage,
+         "local: the embedded store; azure: Azure Blob Storage, which any number of servers "
+         "may share [default: local, or azure where --accounts is given]")
       ->check(CLI::IsMember({"local", "azure"}))
       ->group("Storage");
   app.add_flag("--prefetch", options.prefetch,
@@ -110,10 +111,11 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->group("Storage");
 
   const std::string azure = "Azure Blob Storage (--storage azure)";
-  app.add_option("--accounts", options.accounts_file,
-                 "JSON file of the storage accounts: endpoints, credentials, containers; read again "
-                 "on SIGHUP. Without it every account is https://NAME.SUFFIX, by the credential that "
-                 "the environment has, such as AZURE_STORAGE_CONNECTION_STRING")
+  app.add_option(
+         "--accounts", options.accounts_file,
+         "JSON file of the storage accounts: endpoints, credentials, containers; read again "
+         "on SIGHUP. Without it every account is https://NAME.SUFFIX, by the credential that "
+         "the environment has, such as AZURE_STORAGE_CONNECTION_STRING")
       ->group(azure);
   app.add_option("--blob-suffix", options.blob_suffix, "DNS suffix of accounts without an endpoint")
       ->capture_default_str()

@@ -48,15 +48,14 @@ void SharedContainers::Open(const Container& container, Use use, Done done) {
 }
 
 void SharedContainers::FetchKey(const Container& container, Use use, int attempts) {
-  storage_.Get(
-      LocationKeyId(container), absl::Now() + kOpenTimeout,
-      [this, container, use, attempts](absl::StatusOr<Blob> blob) {
-        if (IsMissing(blob.status()) && use == Use::kWrite && attempts <= kMaxAttempts) {
-          return MakeKey(container, attempts);
-        }
-        if (!blob.ok()) return Opened(container, blob.status());
-        KeyFetched(container, ParseLocationKey(*blob));
-      });
+  storage_.Get(LocationKeyId(container), absl::Now() + kOpenTimeout,
+               [this, container, use, attempts](absl::StatusOr<Blob> blob) {
+                 if (IsMissing(blob.status()) && use == Use::kWrite && attempts <= kMaxAttempts) {
+                   return MakeKey(container, attempts);
+                 }
+                 if (!blob.ok()) return Opened(container, blob.status());
+                 KeyFetched(container, ParseLocationKey(*blob));
+               });
 }
 
 void SharedContainers::MakeKey(const Container& container, int attempts) {

@@ -28,14 +28,15 @@ struct AzureBlobStore::Op {
 
   // Known once it began.
   std::shared_ptr<azure::BlobContainer> container;
-  std::string name;  // Azure's
-  int attempts = 0;  // of the whole, above the pipeline's own
+  std::string name;     // Azure's
+  int attempts = 0;     // of the whole, above the pipeline's own
+  absl::Status damage;  // that the last attempt found
 };
 
 namespace {
 
 // Each needs damage on the way, or another's delete and put, just between two requests of ours.
-constexpr int kMaxGetAttempts = 2;
+constexpr int kMaxGetAttempts = 6;
 constexpr int kMaxDeleteAttempts = 8;
 // Beyond it those that nobody uses are dropped: credentials that were renewed leave theirs behind.
 constexpr size_t kMaxPipelines = 64;
@@ -208,17 +209,22 @@ void AzureBlobStore::Get(BlobId id, absl::Time deadline,
 void AzureBlobStore::SendGet(std::unique_ptr<Op> op) {
   ++op->attempts;
   Op& o = *op;
-  o.container->Get(o.name, options_.check_md5, o.deadline,
-                   [this, op = std::move(op)](absl::StatusOr<BlobContent> content) mutable {
-                     absl::StatusOr<Blob> blob = content.ok()
-                                                     ? azure::BlobOf(*std::move(content), op->name)
-                                                     : content.status();
-                     // Damage may be of the way and not of the place.
-                     if (absl::IsDataLoss(blob.status()) && op->attempts < kMaxGetAttempts) {
-                       return SendGet(std::move(op));
-                     }
-                     Finish(std::move(op), std::move(blob));
-                   });
+  o.container->Get(
+      o.name, options_.check_md5, o.deadline,
+      [this, op = std::move(op)](absl::StatusOr<BlobContent> content) mutable {
+        absl::StatusOr<Blob> blob =
+            content.ok() ? azure::BlobOf(*std::move(content), op->name) : content.status();
+        // Damage of the place is the same each time, as the message with its CRC
+        // says; damage of the way is not, and must not cost the blob.
+        if (!absl::IsDataLoss(blob.status()) || blob.status() == op->damage) {
+          return Finish(std::move(op), std::move(blob));
+        }
+        op->damage = blob.status();
+        if (op->attempts < kMaxGetAttempts) return SendGet(std::move(op));
+        Finish(std::move(op),
+               absl::UnavailableError(fmt::format("damaged on its way each time: {}",
+                                                  std::string(blob.status().message()))));
+      });
 }
 
 void AzureBlobStore::Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "KVCommon/digest.h"
 #include "KVService/storage/azure/crypto.h"
 #include "absl/strings/numbers.h"
 
@@ -42,8 +43,9 @@ absl::StatusOr<BlobContent> ContentOf(absl::StatusOr<Exchange> exchange, const s
   const std::string& md5 = content.properties.md5_base64;
   if (content.data.size() != content.properties.size ||
       (check_md5 && !md5.empty() && Md5Base64(content.data.bytes()) != md5)) {
-    return absl::DataLossError(
-        fmt::format("Azure Blob Storage, get {}: the body does not fit its MD5", name));
+    return absl::DataLossError(fmt::format(
+        "Azure Blob Storage, get {}: the body, {} bytes with CRC-32C {:08x}, does not fit its MD5",
+        name, content.data.size(), Crc32c(content.data.bytes())));
   }
   return content;
 }

@@ -365,7 +365,8 @@ void BlobLog::CompactIfDue() {
     const absl::Status status = Compact(folder, generation, stop_);
     if (status.ok()) {
       ++compactions_;
-    } else if (!absl::IsAborted(status) && !absl::IsCancelled(status)) {
+    } else if (!absl::IsAborted(status) && !absl::IsCancelled(status) &&
+               !absl::IsNotFound(status)) {
       spdlog::warn("shared log not compacted container={} generation={} error=\"{}\"",
                    container_->address().container, generation, std::string(status.message()));
     }

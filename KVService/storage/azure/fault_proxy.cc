@@ -1,5 +1,8 @@
 #include "KVService/storage/azure/fault_proxy.h"
 
+#include <atomic>
+#include <random>
+
 #include <set>
 
 #include "KVService/http/http_testing.h"
@@ -22,6 +25,15 @@ bool HopByHop(const std::string& name) {
   static const std::set<std::string> kNames = {"host",       "content-length",    "connection",
                                                "keep-alive", "transfer-encoding", "accept"};
   return kNames.count(absl::AsciiStrToLower(name)) != 0;
+}
+
+// Another each time: only what is damaged where it is stored is so in the same way twice.
+void FlipABit(std::string& body) {
+  static std::atomic<uint64_t> seed = 0;
+  if (body.empty()) return;
+  std::mt19937_64 random(seed++);
+  const size_t at = random() % body.size();
+  body[at] = static_cast<char>(body[at] ^ (1 << random() % 8));
 }
 
 }  // namespace
@@ -57,7 +69,7 @@ void FaultProxy::Handle(TestRequest request, TestConnection& connection) {
     case Fault::kStall:
       return connection.WaitForPeerToClose();
     case Fault::kCorruptRequest:
-      if (!request.body.empty()) request.body[request.body.size() / 2] ^= 1;
+      FlipABit(request.body);
       break;
     default:
       break;
@@ -73,7 +85,7 @@ void FaultProxy::Handle(TestRequest request, TestConnection& connection) {
   const std::string* length = response.Find("Content-Length");
   const bool is_head = request.method == "HEAD" && length != nullptr;
   head += "Content-Length: " + (is_head ? *length : std::to_string(body.size())) + "\r\n\r\n";
-  if (fault == Fault::kCorruptAnswer && !body.empty()) body[body.size() / 2] ^= 1;
+  if (fault == Fault::kCorruptAnswer) FlipABit(body);
   if (fault == Fault::kTruncateAnswer) {
     connection.Send((head + body).substr(0, head.size() + body.size() / 2));
     return connection.Close();

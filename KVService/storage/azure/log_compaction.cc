@@ -1,6 +1,7 @@
 #include "KVService/storage/azure/log_compaction.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "KVCommon/status_macros.h"
@@ -12,7 +13,8 @@ namespace kvstore::azure {
 
 namespace {
 
-constexpr uint64_t kWindow = 8u << 20;         // of a read: more than a batch
+constexpr uint64_t kWindow = 8u << 20;  // of a read: more than a batch
+constexpr int kMaxReadAttempts = 6;
 constexpr size_t kSnapshotPayload = 2u << 20;  // of a batch of a snapshot
 
 // Appends batches to a snapshot, exactly once each.
@@ -100,6 +102,8 @@ absl::StatusOr<std::vector<std::pair<std::string, LogFile>>> LogFolder::List() c
 absl::StatusOr<ParsedLog> LogFolder::Read(const std::string& name, uint64_t* offset,
                                           const std::function<void(LogRecord)>& visit) const {
   ParsedLog all;
+  std::optional<uint32_t> damaged_crc;  // of a window that had damage when it was read last
+  int attempts = 0;
   for (;;) {
     const auto content = Await<BlobContent>([&](auto done) {
       container->GetRange(name, {*offset, kWindow}, absl::Now() + timeout, std::move(done));
@@ -107,6 +111,13 @@ absl::StatusOr<ParsedLog> LogFolder::Read(const std::string& name, uint64_t* off
     if (absl::IsOutOfRange(content.status())) return all;  // nothing behind it
     KV_RETURN_IF_ERROR(content.status());
     const ParsedLog parsed = ParseLog(content->data.bytes(), visit);
+    // Damage of the place is the same each time. Damage of the way is not, and records that were
+    // told again do no harm.
+    if (parsed.damaged > 0 && damaged_crc != parsed.damaged_crc) {
+      damaged_crc = parsed.damaged_crc;
+      if (++attempts < kMaxReadAttempts) continue;
+      return absl::UnavailableError("the log is damaged on its way each time");
+    }
     all.consumed += parsed.consumed;
     all.batches += parsed.batches;
     all.damaged += parsed.damaged;

@@ -151,6 +151,7 @@ ParsedLog ParseLog(ByteView bytes, const std::function<void(LogRecord)>& visit) 
     // Where the next batch may begin. Less than a magic's bytes at the end may be one's begin.
     const size_t next = rest.find(kMagic, 1);
     taken = next == std::string_view::npos ? rest.size() - (kMagic.size() - 1) : next;
+    parsed.damaged_crc = Crc32c(AsBytes(rest.substr(0, taken)), parsed.damaged_crc);
     parsed.damaged += taken;
     parsed.consumed += taken;
     rest.remove_prefix(taken);

@@ -59,6 +59,7 @@ struct ParsedLog {
   size_t consumed = 0;  // the rest is the begin of a batch whose end is not among the bytes
   size_t batches = 0;
   size_t damaged = 0;  // bytes among the consumed that are no batch; the next one was looked for
+  uint32_t damaged_crc = 0;  // CRC-32C of those bytes
 };
 
 // Visits the records of the batches that `bytes` begins with. A batch that fails its CRC or whose

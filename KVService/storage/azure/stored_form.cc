@@ -83,8 +83,9 @@ absl::StatusOr<Blob> BlobOf(BlobContent content, const std::string& name) {
       content.data.empty()) {
     return absl::DataLossError(fmt::format("{} in Azure Blob Storage is not of our making", name));
   }
-  if (Crc32c(content.data.bytes()) != blob.crc32c) {
-    return absl::DataLossError(fmt::format("{} in Azure Blob Storage fails its CRC-32C", name));
+  if (const uint32_t crc32c = Crc32c(content.data.bytes()); crc32c != blob.crc32c) {
+    return absl::DataLossError(fmt::format(
+        "{} in Azure Blob Storage has CRC-32C {:08x}, not {:08x}", name, crc32c, blob.crc32c));
   }
   blob.data = std::move(content.data);
   return blob;
