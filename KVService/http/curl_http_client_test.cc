@@ -162,6 +162,11 @@ TEST(CurlHttpClientTest, UsesTheProxyItIsGivenAndNoOther) {
   const auto through = SendNow(proxied, Request(HttpMethod::kGet, "http://host.invalid/y"));
   ASSERT_TRUE(through.ok()) << through.status();
   EXPECT_EQ(Body(*through), "http://host.invalid/y");
+  HttpRequest past = Request(HttpMethod::kGet, server.Url("/z"));
+  past.direct = true;
+  const auto around = SendNow(proxied, std::move(past));
+  ASSERT_TRUE(around.ok()) << around.status();
+  EXPECT_EQ(Body(*around), "/z");
 }
 
 TEST(CurlHttpClientTest, HundredsAtOnceStayWithinTheConnectionLimit) {

@@ -122,6 +122,28 @@ TEST_F(PipelineTest, DoesNotWaitBeyondTheDeadline) {
   EXPECT_TRUE(http_.delays.empty());
 }
 
+// It has done its own retries, and may hold every place while it waits.
+TEST_F(PipelineTest, WhatTheCredentialFailsAtEndsTheCall) {
+  class Failing : public Credential {
+   public:
+    void Authorize(HttpRequest, Done done) override {
+      ++asked;
+      std::move(done)(absl::UnavailableError("no token"));
+    }
+    int asked = 0;
+  };
+  const auto credential = std::make_shared<Failing>();
+  PipelineOptions options;
+  options.max_under_way = 1;
+  const auto pipeline = Pipeline::Make(&http_, credential, options);
+  for (int i = 1; i <= 3; ++i) {
+    EXPECT_EQ(Send(*pipeline).status(), absl::UnavailableError("no token"));
+    EXPECT_EQ(credential->asked, i);
+  }
+  EXPECT_TRUE(http_.requests.empty());
+  EXPECT_TRUE(http_.delays.empty());
+}
+
 TEST_F(PipelineTest, AShutdownWhileBackingOffEndsTheCall) {
   http_.hold_timers = true;
   Script({Answer(500)});

@@ -45,6 +45,8 @@ class TokenCacheTest : public ::testing::Test {
   using Answer = std::optional<absl::StatusOr<std::string>>;
 
   TokenCacheTest() { http_.hold_timers = true; }
+  // What was never answered holds the cache, which holds the source.
+  ~TokenCacheTest() override { source_->held.clear(); }
 
   std::shared_ptr<TokenCache> Make(TokenCacheOptions options = {}) {
     options.now = [this] { return now_; };

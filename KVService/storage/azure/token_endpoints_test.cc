@@ -220,12 +220,12 @@ TEST_P(TokenEndpointsTest, ASlowEndpointDoesNotHoldARequestBeyondItsDeadline) {
     connection.Close();
   });
   TokenCacheOptions options;
-  options.attempt_timeout = absl::Milliseconds(400);
+  options.attempt_timeout = absl::Seconds(1);
   options.retry.max_attempts = 1;
   const auto cache = Make(server.Url(), options);
   const absl::Time begin = absl::Now();
   EXPECT_TRUE(absl::IsDeadlineExceeded(Get(*cache, absl::Milliseconds(50)).status()));
-  EXPECT_LT(absl::Now() - begin, absl::Milliseconds(390));
+  EXPECT_LT(absl::Now() - begin, absl::Milliseconds(900));
   // One who has the time hears from the endpoint, or what is known of it.
   const absl::Status status = Get(*cache).status();
   EXPECT_FALSE(status.ok());
@@ -287,8 +287,8 @@ TEST_P(TokenEndpointsTest, RenewalsGoOnUnderManyThreads) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failures, 0);
   EXPECT_EQ(most, 1);
-  EXPECT_GE(server.requests(), 3);
-  EXPECT_LE(server.requests(), 5);
+  EXPECT_GE(server.requests(), 2);
+  EXPECT_LE(server.requests(), 6);
 }
 
 TEST_P(TokenEndpointsTest, AShutdownEndsThoseWhoWait) {
@@ -396,7 +396,7 @@ TEST_P(ManagedIdentityTest, AnAddressThatSwallowsConnectionsHoldsNobodyLong) {
     const absl::Status status = Get(*cache).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   }
-  EXPECT_LT(absl::Now() - begin, absl::Seconds(1));
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(2));
   for (int socket : queued) ::close(socket);
   ::close(listener);
 }
