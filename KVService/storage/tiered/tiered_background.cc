@@ -101,6 +101,7 @@ std::vector<std::pair<std::string, BlobId>> TieredBlobStore::TakeEvictions() {
     copies_.SetLeaving(copy);
     taken.emplace_back(std::move(key), copy->id);
   }
+  if (!Crowded()) evict_down_to_ = UINT64_MAX;  // until the high water is reached again
   return taken;
 }
 

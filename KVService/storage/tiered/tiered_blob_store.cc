@@ -165,7 +165,6 @@ void TieredBlobStore::Get(BlobId id, absl::Time deadline,
 }
 
 void TieredBlobStore::LocalGot(GetPtr op, absl::StatusOr<Blob> result) {
-  op->local_status = result.status();
   const bool final = result.ok() || absl::IsDeadlineExceeded(result.status());
   const bool corrupt = absl::IsDataLoss(result.status());
   {
@@ -183,12 +182,14 @@ void TieredBlobStore::LocalGot(GetPtr op, absl::StatusOr<Blob> result) {
     op.reset();
     return End();
   }
-  if (!absl::IsNotFound(result.status())) {
+  op->local_status = std::move(result).status();
+  const bool missing = absl::IsNotFound(op->local_status);
+  if (!missing) {
     spdlog::warn("local copy not read blob={}/{}/{} error=\"{}\"", op->id.account, op->id.container,
-                 op->id.name, std::string(result.status().message()));
+                 op->id.name, std::string(op->local_status.message()));
   }
   // What is not there, though it should be, is not to be looked for again either.
-  if (corrupt || absl::IsNotFound(result.status())) return DropUnreadable(std::move(op));
+  if (corrupt || missing) return DropUnreadable(std::move(op));
   Fetch(std::move(op));
 }
 

@@ -223,7 +223,8 @@ void TieredBlobStore::PutBackDone(OpPtr op) {
   if (status.ok()) return Finish(std::move(op), std::move(status));
   Op& o = *op;
   DropCopy(o.key, o.id, true,
-           [this, status, op = std::move(op)](const absl::Status& /*dropped*/) mutable {
+           [this, status = std::move(status),
+            op = std::move(op)](const absl::Status& /*dropped*/) mutable {
              if (absl::IsDeadlineExceeded(status)) return Finish(std::move(op), std::move(status));
              spdlog::warn("put not taken locally, so put remotely blob={}/{}/{} error=\"{}\"",
                           op->id.account, op->id.container, op->id.name,
@@ -375,7 +376,6 @@ void TieredBlobStore::Fill(std::string key, BlobId id, Blob blob,
                     copies_.Remove(key);
                     if (absl::IsResourceExhausted(status)) MakeRoom(footprint);
                   }
-                  wake_ = true;
                 }
                 std::move(then)();
               });
@@ -394,7 +394,6 @@ void TieredBlobStore::DropCopy(std::string key, BlobId id, bool marked, Next nex
       absl::MutexLock lock(&mutex_);
       // What could not be deleted is still there, for eviction to try again.
       gone ? copies_.Remove(key) : copies_.SetStaying(copies_.Find(key));
-      wake_ = true;
     }
     if (!gone) return std::move(next)(std::move(status));
     if (!marked) return std::move(next)(absl::OkStatus());
@@ -410,7 +409,6 @@ void TieredBlobStore::MakeRoom(uint64_t need) {
   const uint64_t capacity = local_->Usage().capacity_bytes;
   if (capacity == 0 || need > capacity) return;
   const uint64_t staying = copies_.bytes() - copies_.leaving_bytes() + untracked_bytes_;
-  if (!Crowded()) evict_down_to_ = UINT64_MAX;
   const uint64_t most = need == 0 ? capacity / 100 * kHighWaterPercent : capacity - need;
   if (staying <= most) return;
   evict_down_to_ = std::min({evict_down_to_, capacity / 100 * kLowWaterPercent, capacity - need});
