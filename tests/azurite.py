@@ -1,0 +1,61 @@
+"""Azurite, Microsoft's emulator of Azure Storage, for tests and benchmarks: install, start, sign."""
+import base64
+import hashlib
+import hmac
+import os
+import re
+import subprocess
+import threading
+import urllib.parse
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+START_TIMEOUT_S = 60
+
+
+def account_sas():
+    """A query that lets its bearer do everything, so that requests need no signature each."""
+    values = {"sv": "2020-08-04", "ss": "b", "srt": "sco", "sp": "rwdlac", "se": "2099-01-01",
+              "spr": "https,http"}
+    text = "\n".join([ACCOUNT, values["sp"], values["ss"], values["srt"], "", values["se"], "",
+                      values["spr"], values["sv"], ""])
+    digest = hmac.new(base64.b64decode(KEY), text.encode(), hashlib.sha256).digest()
+    return urllib.parse.urlencode({**values, "sig": base64.b64encode(digest).decode()})
+
+
+class Azurite:
+    """Keeps blobs in memory. `prefix` is a command that runs the server, such as one that changes
+    the network namespace; `on_line` gets each line of its access log."""
+
+    def __init__(self, host="127.0.0.1", port=0, prefix=(), on_line=None):
+        main = subprocess.run([os.path.join(SOURCE, "scripts/init/install_azurite.sh")], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout.strip()
+        quiet = [] if on_line else ["--silent"]
+        self.on_line = on_line
+        self.port = None
+        self.started = threading.Event()
+        self.process = subprocess.Popen(
+            [*prefix, "node", main, "--inMemoryPersistence", "--blobHost", host, "--blobPort",
+             str(port), "--skipApiVersionCheck", "--disableTelemetry", *quiet],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        if not self.started.wait(START_TIMEOUT_S) or self.port is None:
+            self.stop()
+            raise RuntimeError("Azurite did not start")
+
+    def _read(self):
+        for line in self.process.stdout:
+            if match := re.search(r"successfully listens on http://.*:(\d+)", line):
+                self.port = int(match.group(1))
+                self.started.set()
+            elif self.on_line:
+                self.on_line(line)
+        self.started.set()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stdout.close()
