@@ -1,59 +1,80 @@
-"""Azurite, Microsoft's emulator of Azure Blob Storage, for tests of whole servers."""
+"""Azurite, Microsoft's emulator of Azure Storage, for tests and benchmarks: install, start, sign."""
+import base64
+import hashlib
+import hmac
 import os
 import re
 import subprocess
 import threading
+import urllib.parse
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ACCOUNT = "devstoreaccount1"
-KEY = ("Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/"
-       "KBHBeksoGMGw==")
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 20
+
+
+def account_sas():
+    """A query that lets its bearer do everything, so that requests need no signature each."""
+    values = {"sv": "2020-08-04", "ss": "b", "srt": "sco", "sp": "rwdlac", "se": "2099-01-01",
+              "spr": "https,http"}
+    text = "\n".join([ACCOUNT, values["sp"], values["ss"], values["srt"], "", values["se"], "",
+                      values["spr"], values["sv"], ""])
+    digest = hmac.new(base64.b64decode(KEY), text.encode(), hashlib.sha256).digest()
+    return urllib.parse.urlencode({**values, "sig": base64.b64encode(digest).decode()})
 
 
 class Azurite:
-    """Starts it on a free port of the loopback, in memory or in a directory; `with` stops it."""
+    """Keeps blobs in memory, or in a directory; `with` stops it. `certificate` is its file and its
+    key's, for HTTPS. `prefix` is a command that runs the server, such as one that changes the
+    network namespace; `on_line` gets each line of its access log."""
 
-    def __init__(self, directory=None, port=0, certificate=None, host="127.0.0.1", prefix=()):
-        main = subprocess.run([os.path.join(SOURCE, "scripts/init/install_azurite.sh")],
-                              check=True, capture_output=True, text=True).stdout.strip()
-        command = [*prefix, "node", main, "--silent", "--blobHost", host, "--blobPort", str(port),
-                   "--skipApiVersionCheck", "--disableTelemetry"]
-        command += ["--location", directory] if directory else ["--inMemoryPersistence"]
+    def __init__(self, directory=None, host="127.0.0.1", port=0, certificate=None, prefix=(),
+                 on_line=None):
+        main = subprocess.run([os.path.join(SOURCE, "scripts/init/install_azurite.sh")], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout.strip()
+        options = [] if on_line else ["--silent"]
+        options += ["--location", directory] if directory else ["--inMemoryPersistence"]
         if certificate:
-            command += ["--cert", certificate[0], "--key", certificate[1]]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.started = threading.Event()
+            options += ["--cert", certificate[0], "--key", certificate[1]]
+        self.on_line = on_line
         self.port = None
+        self.started = threading.Event()
+        self.process = subprocess.Popen(
+            [*prefix, "node", main, "--blobHost", host, "--blobPort", str(port),
+             "--skipApiVersionCheck", "--disableTelemetry", *options],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         if not self.started.wait(START_TIMEOUT_S) or self.port is None:
             self.stop()
             raise RuntimeError("Azurite did not start")
-        scheme = "https" if certificate else "http"
-        self.endpoint = f"{scheme}://{host}:{self.port}/{ACCOUNT}"
+        self.scheme = "https" if certificate else "http"
+        self.endpoint = f"{self.scheme}://{host}:{self.port}/{ACCOUNT}"
 
     def _read(self):
         for line in self.process.stdout:
-            match = re.search(r"listens on https?://[^:]+:(\d+)", line)
-            if match:
+            if match := re.search(r"successfully listens on https?://.*:(\d+)", line):
                 self.port = int(match.group(1))
                 self.started.set()
+            elif self.on_line:
+                self.on_line(line)
         self.started.set()
 
     def connection_string(self):
-        return (f"DefaultEndpointsProtocol={self.endpoint.split(':')[0]};AccountName={ACCOUNT};"
-                f"AccountKey={KEY};BlobEndpoint={self.endpoint};")
+        return (f"DefaultEndpointsProtocol={self.scheme};AccountName={ACCOUNT};AccountKey={KEY};"
+                f"BlobEndpoint={self.endpoint};")
 
     def stop(self):
         if self.process.poll() is None:
-            self.process.terminate()  # killed, it would forget what it has in its directory
+            self.process.terminate()  # killed, it would forget what its directory has
         try:
-            self.process.wait(20)
+            self.process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.reader.join(10)
+        self.reader.join()
         self.process.stdout.close()
 
     def __enter__(self):

@@ -6,6 +6,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "KVService/storage/blob_store.h"
@@ -15,6 +16,10 @@
 #include "absl/time/time.h"
 
 namespace kvstore {
+
+// A blob whose name begins so is one that all servers must agree on, such as a container's key: its
+// Put is not acknowledged before all can see it, and it is read where it was put.
+inline constexpr std::string_view kReservedNames = "-/";
 
 struct BlobChange {
   BlobInfo blob;         // of a deleted one the name only

@@ -7,6 +7,7 @@
 
 #include "KVCommon/digest.h"
 #include "KVCommon/status_macros.h"
+#include "KVService/storage/shared_blob_store.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 
@@ -53,7 +54,7 @@ constexpr char kName[] = "location-key";
 }  // namespace
 
 BlobId LocationKeyId(const Container& container) {
-  return {container.account, container.name, kName};
+  return {container.account, container.name, std::string(kReservedNames) + kName};
 }
 BlobId LocationKeyId() { return {"-", "-", kName}; }
 

@@ -13,7 +13,7 @@ packages=(
   libabsl-dev libssl-dev libisal-dev librocksdb-dev
   libspdlog-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libpugixml-dev
   # tests
-  libgtest-dev libgmock-dev openssl python3 python3-grpcio python3-protobuf
+  libgtest-dev libgmock-dev openssl iproute2 python3 python3-grpcio python3-protobuf
   "$@"
 )
 

@@ -28,8 +28,12 @@ Blob MarkerBlob(const BlobId& id) {
   return blob;
 }
 
-bool IsReserved(const BlobId& id) { return id.account == kReservedAccount; }
+bool IsReserved(const BlobId& id) {
+  return id.account == kReservedAccount || id.name.starts_with(kReservedNames);
+}
 
-bool IsMarker(const BlobId& id) { return IsReserved(id) && id.container == kMarkers; }
+bool IsMarker(const BlobId& id) {
+  return id.account == kReservedAccount && id.container == kMarkers;
+}
 
 }  // namespace kvstore::tiered

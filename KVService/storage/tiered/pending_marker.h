@@ -14,7 +14,7 @@ BlobId MarkerOf(const BlobId& id);
 Blob MarkerBlob(const BlobId& id);
 bool IsMarker(const BlobId& id);
 
-// Account "-", which is no client's: the blobs that servers keep for themselves.
+// The blobs that servers keep for themselves, and those that they must agree on (kReservedNames).
 bool IsReserved(const BlobId& id);
 
 // The id in one piece, ordered by account, container and name; none is the beginning of another's

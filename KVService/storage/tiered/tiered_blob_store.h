@@ -17,7 +17,7 @@
 // writers of one name are equally good, as those of a KV-cache block are. An upload that a crash
 // cut off may bring back a blob that another server has deleted since.
 // A Put goes through all the same (it is never refused for the tier's sake, only slower) where
-//   - the account is "-", whose blobs servers must agree on;
+//   - servers must agree on the blob: its account is "-", or its name begins with kReservedNames;
 //   - pending blobs have reached max_pending_bytes or max_pending_blobs, or the local disk is full
 //     or failing;
 //   - a local copy has the name already, which tells nothing of the remote store.
