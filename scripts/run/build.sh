@@ -8,6 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 preset=${1:-release}
 shift || true
 scripts/init/install_deps.sh
+# What one checkout has compiled, another need not.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 cmake --preset "$preset" >/dev/null
 if [ $# -gt 0 ]; then
   cmake --build --preset "$preset" --target "$@"

@@ -1,6 +1,7 @@
 #include "KVService/storage/tiered/pending_marker.h"
 
 #include "KVCommon/digest.h"
+#include "KVService/storage/shared_blob_store.h"
 
 namespace kvstore::tiered {
 namespace {
