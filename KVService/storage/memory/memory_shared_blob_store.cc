@@ -262,8 +262,8 @@ void MemorySharedBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time d
           absl::StatusOr<std::vector<BlobInfo>> result = std::vector<BlobInfo>();
           if (status.ok()) {
             absl::MutexLock lock(&account_->mutex_);
-            const auto& infos = account_->infos_;
-            for (auto it = infos.lower_bound(begin); it != infos.end(); ++it) {
+            for (auto it = account_->infos_.lower_bound(begin); it != account_->infos_.end();
+                 ++it) {
               if (result->size() == limit || !it->first.starts_with(begin)) break;
               result->push_back(it->second);
             }

@@ -88,14 +88,15 @@ class Borrowed : public BlobStore {
 
 TEST(TieredCrashTest, WhateverTheLastCallWasNothingAcknowledgedIsLost) {
   int crashes_with_pending = 0;
-  for (int calls = 0; calls < 60; ++calls) {
+  for (int calls = 0; calls < 70; ++calls) {
     MemoryBlobStore disk;
     auto account = std::make_shared<MemoryAccount>();
     auto plug = std::make_shared<Plug>(calls);
     std::map<std::string, int> stored;  // what must be there, with its seed
     {
-      auto tier = OpenTier<BlobStore>(FastOptions(true),
-                                      std::make_unique<Unpluggable<Borrowed>>(plug, &disk),
+      TieredOptions options = FastOptions(true);
+      if (calls % 2 == 0) options.upload_concurrency = 0;  // the last call is then a local one
+      auto tier = OpenTier<BlobStore>(options, std::make_unique<Unpluggable<Borrowed>>(plug, &disk),
                                       std::make_unique<Unpluggable<Remote>>(plug, account));
       for (int i = 0; i < 12; ++i) {
         const std::string name = std::to_string(i);
@@ -108,11 +109,11 @@ TEST(TieredCrashTest, WhateverTheLastCallWasNothingAcknowledgedIsLost) {
     }
     auto tier = OpenTier<BlobStore>(FastOptions(true), std::make_unique<Borrowed>(&disk),
                                     std::make_unique<Remote>(account));
-    crashes_with_pending += tier->stats().pending_blobs > 0;
     for (const auto& [name, seed] : stored) {
       EXPECT_TRUE(Holds(*tier, Id(name), MakeBlob(100 + seed, seed, name))) << calls;
     }
     ASSERT_TRUE(UploadsOf(*tier).ok());
+    crashes_with_pending += tier->stats().uploads > 0;
     for (const auto& [name, seed] : stored) {
       EXPECT_TRUE(Holds(*tier.remote, Id(name), MakeBlob(100 + seed, seed, name))) << calls;
     }
