@@ -10,6 +10,13 @@
 
 namespace kvstore {
 
+namespace {
+
+// What one thread carries well: 16 blocks at a time from a storage 10 ms away are 2 GB/s.
+constexpr size_t kCallsBeforeNextThread = 16;
+
+}  // namespace
+
 CurlHttpClient::CurlHttpClient(HttpClientOptions options) : options_(std::move(options)) {
   KV_CHECK(options_.threads > 0 && options_.max_connections > 0 && options_.max_pending > 0);
   share_ = std::make_unique<http::CurlShare>();
@@ -40,9 +47,24 @@ CurlHttpClient::~CurlHttpClient() { CurlHttpClient::Shutdown(); }
 
 HttpClient::CallId CurlHttpClient::Send(HttpRequest request, Done done) {
   // The id says which loop has it.
-  const CallId call = next_.fetch_add(1, std::memory_order_relaxed);
-  loops_[call % loops_.size()]->Send(call, std::move(request), std::move(done));
+  const size_t loop = PickLoop();
+  const CallId call = next_.fetch_add(1, std::memory_order_relaxed) * loops_.size() + loop;
+  loops_[loop]->Send(call, std::move(request), std::move(done));
   return call;
+}
+
+// The first that has room, else the one with the fewest.
+size_t CurlHttpClient::PickLoop() const {
+  const size_t room = std::min(kCallsBeforeNextThread, options_.max_connections / loops_.size());
+  size_t best = 0;
+  size_t least = loops_[0]->load();
+  for (size_t i = 1; i < loops_.size() && least >= room; ++i) {
+    if (const size_t load = loops_[i]->load(); load < least) {
+      best = i;
+      least = load;
+    }
+  }
+  return best;
 }
 
 void CurlHttpClient::Cancel(CallId call) { loops_[call % loops_.size()]->Cancel(call); }
@@ -50,7 +72,7 @@ void CurlHttpClient::Cancel(CallId call) { loops_[call % loops_.size()]->Cancel(
 void CurlHttpClient::RunAfter(absl::Duration delay,
                               absl::AnyInvocable<void(absl::Status) &&> done) {
   const CallId id = next_.fetch_add(1, std::memory_order_relaxed);
-  loops_[id % loops_.size()]->RunAfter(id, delay, std::move(done));
+  loops_[0]->RunAfter(id * loops_.size(), delay, std::move(done));
 }
 
 void CurlHttpClient::Shutdown() {

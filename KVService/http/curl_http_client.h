@@ -2,7 +2,8 @@
 //
 // A few event threads own one CURLM each and share DNS results and TLS sessions. Callers put work
 // into a thread's inbox and wake it; all else happens on that thread, so that nothing of curl needs
-// a lock of ours. Requests go to the threads in turn.
+// a lock of ours. A thread gets some requests at a time before the next one is used: what keeps
+// busy reads more at each turn, which costs a third less CPU (docs/BENCHMARKS.md).
 #ifndef KVSERVICE_HTTP_CURL_HTTP_CLIENT_H_
 #define KVSERVICE_HTTP_CURL_HTTP_CLIENT_H_
 
@@ -57,6 +58,8 @@ class CurlHttpClient : public HttpClient {
   bool OnClientThread() const override;
 
  private:
+  size_t PickLoop() const;
+
   const HttpClientOptions options_;
   std::atomic<size_t> pending_ = 0;
   std::atomic<size_t> timers_ = 0;

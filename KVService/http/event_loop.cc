@@ -67,6 +67,7 @@ void EventLoop::Send(uint64_t id, HttpRequest request, HttpClient::Done done) {
     call->done = std::move(done);
     absl::MutexLock lock(&mutex_);
     if (!stopped_) {
+      load_.fetch_add(1, std::memory_order_relaxed);
       inbox_.calls.push_back(std::move(call));
       curl_multi_wakeup(multi_);
       return;
@@ -289,6 +290,7 @@ void EventLoop::End(uint64_t id, absl::StatusOr<HttpResponse> result) {
   if (options_.client->log) {
     options_.client->log(DescribeExchange(call->request, result, absl::Now() - call->begin));
   }
+  load_.fetch_sub(1, std::memory_order_relaxed);
   options_.pending->fetch_sub(1);
   std::move(call->done)(std::move(result));
 }

@@ -47,6 +47,9 @@ class EventLoop {
   void RunAfter(uint64_t id, absl::Duration delay, absl::AnyInvocable<void(absl::Status) &&> done)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // How many calls it has, waiting ones included.
+  size_t load() const { return load_.load(std::memory_order_relaxed); }
+
   // Some of the sources are gone: what runs on them ends, or begins anew where it may.
   void OnSourcesRemoved() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -102,6 +105,7 @@ class EventLoop {
 
   const Options options_;
   CURLM* const multi_;
+  std::atomic<size_t> load_ = 0;
 
   absl::Mutex mutex_;
   Inbox inbox_ ABSL_GUARDED_BY(mutex_);
