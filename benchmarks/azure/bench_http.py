@@ -118,9 +118,9 @@ class Case:
     def curl(self, in_flight):
         separator = "&" if "?" in self.url else "?"
         seconds, cpu, text = run([
-            "curl", "--silent", "--no-progress-meter", "--fail", "--parallel", "--parallel-immediate",
-            "--parallel-max", str(in_flight), "--output", "/dev/null", "--write-out",
-            "%{size_download}\n",
+            "curl", "--silent", "--no-progress-meter", "--fail", "--parallel",
+            "--parallel-immediate", "--parallel-max", str(in_flight), "--output", "/dev/null",
+            "--write-out", "%{size_download}\n",
             f"{self.url}{separator}n=[1-{self.requests}]"])
         sizes = [int(line) for line in text.split()]
         return self.result(self.requests, seconds, cpu, len(sizes), sum(sizes))
