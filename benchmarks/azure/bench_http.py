@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -117,8 +118,9 @@ class Case:
     def curl(self, in_flight):
         separator = "&" if "?" in self.url else "?"
         seconds, cpu, text = run([
-            "curl", "--silent", "--no-progress-meter", "--fail", "--parallel", "--parallel-immediate", "--parallel-max",
-            str(in_flight), "--output", "/dev/null", "--write-out", "%{size_download}\n",
+            "curl", "--silent", "--no-progress-meter", "--fail", "--parallel",
+            "--parallel-immediate", "--parallel-max", str(in_flight), "--output", "/dev/null",
+            "--write-out", "%{size_download}\n",
             f"{self.url}{separator}n=[1-{self.requests}]"])
         sizes = [int(line) for line in text.split()]
         return self.result(self.requests, seconds, cpu, len(sizes), sum(sizes))
@@ -164,7 +166,8 @@ def show(row):
     per_gb = f"{row['cpu_s_per_gb']:.3f}" if row["cpu_s_per_gb"] is not None else "-"
     ratios = ""
     if "speed_to_curl" in row:
-        ratios = f"{row['speed_to_curl']:.2f} x the speed, {row['cpu_to_curl']:.2f} x the CPU of curl"
+        ratios = (f"{row['speed_to_curl']:.2f} x the speed, "
+                  f"{row['cpu_to_curl']:.2f} x the CPU of curl")
     print(f"{row['server']:8} {row['method']:4} {row['in_flight']:3} {row['client']:5} "
           f"{row['requests_per_s']:8.0f} {row['gb_per_s']:6.2f} {per_gb:>8} "
           f"{row['cpu_us_per_request']:8.0f}  {ratios}", flush=True)
@@ -190,6 +193,7 @@ def main():
     options = parser.parse_args()
     rounds = 3 if options.quick else 5
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers end too
     rows, nginx, azurite = [], None, None
     try:
         nginx, azurite = Nginx(), Azurite()
