@@ -84,7 +84,8 @@ class CountingAzurite(Azurite):
 
     def __init__(self):
         self.counts = collections.Counter()
-        super().__init__("0.0.0.0", PORT, ["ip", "netns", "exec", SERVER], self._count)
+        super().__init__(host="0.0.0.0", port=PORT, prefix=["ip", "netns", "exec", SERVER],
+                         on_line=self._count)
 
     def _count(self, line):
         if match := re.match(r"(?:::ffff:)?([\d.]+) - - ", line):
