@@ -163,7 +163,8 @@ void AzureBlobStore::Share(std::unique_ptr<Op> op, absl::Status status) {
     if (status.ok()) return Finish(std::move(op), Blob());
     Finish(std::move(op), std::move(status));
   };
-  if (!options_.shared_log || !news) return finish(std::move(op), std::move(status));
+  const bool told = options_.shared_log && !op->id.name.starts_with(kReservedNames);
+  if (!told || !news) return finish(std::move(op), std::move(status));
   auto log = LogOf({op->id.account, op->id.container}, nullptr);
   if (!log.ok()) return finish(std::move(op), std::move(status));
   azure::LogRecord record;
