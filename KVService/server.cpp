@@ -4,8 +4,8 @@
 #include <chrono>
 #include <cstdlib>
 
-#include "KVCommon/tune_process.h"
 #include "KVCommon/status_macros.h"
+#include "KVCommon/tune_process.h"
 #include "KVService/observe/log.h"
 #include "KVService/observe/rpc_log.h"
 #include "KVService/options.h"
