@@ -31,6 +31,8 @@ class PrefixLru {
   // The slot to give up first; nullopt where there is none.
   std::optional<uint32_t> Coldest() const;
 
+  size_t memory_bytes() const { return links_.capacity() * sizeof(Link); }
+
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
   static constexpr uint32_t kOut = UINT32_MAX - 1;  // in `colder`: not in the order

@@ -1,50 +1,59 @@
 #include "KVService/index/prefix_index.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "KVCommon/status_macros.h"
 #include "absl/hash/hash.h"
 
 namespace kvstore {
+namespace {
 
-// ---- the keys of the two tables
+// How many blocks ShrinkTo removes before it lets others have the lock.
+constexpr size_t kShrinkStep = 256;
+constexpr uint64_t kMaxFootprintKib = (1 << 17) - 1;
 
-PrefixIndex::DigestKey PrefixIndex::DigestTraits::KeyOf(uint32_t slot) const {
-  const Entry& entry = (*entries)[slot];
-  return {entry.space, &entry.version.digest, entry.version.tokens_crc};
+std::array<uint32_t, 2> Halves(uint64_t whole) {
+  std::array<uint32_t, 2> halves;
+  std::memcpy(halves.data(), &whole, sizeof whole);
+  return halves;
 }
 
-template <typename A>
-size_t PrefixIndex::DigestTraits::operator()(const A& a) const {
-  const DigestKey key = KeyOf(a);
-  uint64_t digest;  // uniform as it is
-  std::memcpy(&digest, key.digest->data(), sizeof digest);
-  return absl::HashOf(digest, key.space);
+}  // namespace
+
+// ---- the keys of the tables
+
+size_t PrefixIndex::HashOfDigest(uint32_t space, const Digest& digest) {
+  uint64_t bytes;  // uniform as they are
+  std::memcpy(&bytes, digest.data(), sizeof bytes);
+  return bytes ^ space * 0x9E3779B97F4A7C15;
 }
 
-template <typename A, typename B>
-bool PrefixIndex::DigestTraits::operator()(const A& a, const B& b) const {
-  const DigestKey x = KeyOf(a), y = KeyOf(b);
-  return x.space == y.space && x.tokens_crc == y.tokens_crc && *x.digest == *y.digest;
+size_t PrefixIndex::HashOfHash(uint32_t space, uint64_t hash) { return absl::HashOf(hash, space); }
+
+size_t PrefixIndex::ByDigest::HashOf(uint32_t slot) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  const Entry& entry = index->entries_[slot];
+  return HashOfDigest(entry.space, entry.digest);
+}
+uint32_t& PrefixIndex::ByDigest::Next(uint32_t slot) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  return index->entries_[slot].next_version;
+}
+size_t PrefixIndex::ByHash::HashOf(uint32_t slot) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  const Entry& entry = index->entries_[slot];
+  return HashOfHash(entry.space, Wide(entry.hash));
+}
+uint32_t& PrefixIndex::ByHash::Next(uint32_t slot) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  return index->entries_[slot].next_bearing;
+}
+size_t PrefixIndex::ByParentHash::HashOf(uint32_t slot) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  const Entry& entry = index->entries_[slot];
+  return HashOfHash(entry.space, Wide(entry.parent_hash));
+}
+uint32_t& PrefixIndex::ByParentHash::Next(uint32_t slot) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  return index->next_sibling_[slot];
 }
 
-PrefixIndex::HashKey PrefixIndex::HashTraits::KeyOf(uint32_t slot) const {
-  const Entry& entry = (*entries)[slot];
-  return {entry.space, entry.version.hash};
-}
-
-template <typename A>
-size_t PrefixIndex::HashTraits::operator()(const A& a) const {
-  const HashKey key = KeyOf(a);
-  return absl::HashOf(key.hash, key.space);
-}
-
-template <typename A, typename B>
-bool PrefixIndex::HashTraits::operator()(const A& a, const B& b) const {
-  const HashKey x = KeyOf(a), y = KeyOf(b);
-  return x.space == y.space && x.hash == y.hash;
-}
+PrefixIndex::PrefixIndex()
+    : by_digest_(ByDigest{this}), by_hash_(ByHash{this}), by_parent_(ByParentHash{this}) {}
 
 // ---- finding
 
@@ -57,19 +66,41 @@ std::optional<uint32_t> PrefixIndex::FindSpace(const Space& space) const {
 std::optional<uint32_t> PrefixIndex::FindSlot(const BlockId& id) const {
   const std::optional<uint32_t> space = FindSpace(id.space);
   if (!space) return std::nullopt;
-  const auto it = by_digest_.find(DigestKey{*space, &id.version.digest, id.version.tokens_crc});
-  if (it == by_digest_.end()) return std::nullopt;
-  for (uint32_t slot = *it; slot != kNone; slot = entries_[slot].next_version) {
-    if (entries_[slot].version.hash == id.version.hash) return slot;
-  }
-  return std::nullopt;
+  std::optional<uint32_t> found;
+  by_digest_.ForEach(HashOfDigest(*space, id.version.digest),
+                     [&](uint32_t slot) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                       if (entries_[slot].space == *space && VersionOf(slot) == id.version) {
+                         found = slot;
+                       }
+                       return !found;
+                     });
+  return found;
+}
+
+BlockVersion PrefixIndex::VersionOf(uint32_t slot) const {
+  const Entry& entry = entries_[slot];
+  return {entry.digest, entry.tokens_crc, Wide(entry.hash)};
+}
+
+PrefixIndex::Handle PrefixIndex::HandleOfSlot(uint32_t slot) const {
+  return uint64_t{entries_[slot].generation} << 32 | slot;
+}
+
+absl::InlinedVector<uint32_t, 2> PrefixIndex::Bearers(uint32_t space, uint64_t hash) const {
+  absl::InlinedVector<uint32_t, 2> bearers;
+  if (hash == 0) return bearers;  // "no parent"
+  by_hash_.ForEach(HashOfHash(space, hash), [&](uint32_t slot) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const Entry& entry = entries_[slot];
+    if (entry.space == space && Wide(entry.hash) == hash) bearers.push_back(slot);
+    return bearers.size() < 2;
+  });
+  return bearers;
 }
 
 std::optional<uint32_t> PrefixIndex::OnlyBearer(uint32_t space, uint64_t hash) const {
-  if (hash == 0) return std::nullopt;  // "no parent"
-  const auto it = by_hash_.find(HashKey{space, hash});
-  if (it == by_hash_.end() || entries_[*it].next_bearing != kNone) return std::nullopt;
-  return *it;
+  const auto bearers = Bearers(space, hash);
+  if (bearers.size() != 1) return std::nullopt;
+  return bearers[0];
 }
 
 bool PrefixIndex::Contains(const BlockId& id) const {
@@ -77,11 +108,11 @@ bool PrefixIndex::Contains(const BlockId& id) const {
   return FindSlot(id).has_value();
 }
 
-std::optional<uint64_t> PrefixIndex::GenerationOf(const BlockId& id) const {
+std::optional<PrefixIndex::Handle> PrefixIndex::HandleOf(const BlockId& id) const {
   absl::ReaderMutexLock lock(&mutex_);
   const std::optional<uint32_t> slot = FindSlot(id);
   if (!slot) return std::nullopt;
-  return entries_[*slot].generation;
+  return HandleOfSlot(*slot);
 }
 
 std::optional<BlockId> PrefixIndex::ParentOf(const BlockId& id) const {
@@ -89,43 +120,76 @@ std::optional<BlockId> PrefixIndex::ParentOf(const BlockId& id) const {
   const std::optional<uint32_t> slot = FindSlot(id);
   if (!slot) return std::nullopt;
   const std::optional<uint32_t> parent =
-      OnlyBearer(entries_[*slot].space, entries_[*slot].parent_hash);
+      OnlyBearer(entries_[*slot].space, Wide(entries_[*slot].parent_hash));
   if (!parent) return std::nullopt;
-  return BlockId{id.space, entries_[*parent].version};
+  return BlockId{id.space, VersionOf(*parent)};
+}
+
+PrefixIndex::Versions PrefixIndex::VersionsOf(uint32_t space, const Digest& digest,
+                                              uint32_t tokens_crc) const {
+  Versions versions;
+  by_digest_.ForEach(
+      HashOfDigest(space, digest), [&](uint32_t slot) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+        const Entry& entry = entries_[slot];
+        if (entry.space == space && entry.tokens_crc == tokens_crc && entry.digest == digest) {
+          versions.push_back({Wide(entry.hash), Wide(entry.parent_hash), HandleOfSlot(slot)});
+        }
+        return true;
+      });
+  return versions;
 }
 
 PrefixIndex::Versions PrefixIndex::Find(const Space& space, const Digest& digest,
                                         uint32_t tokens_crc) const {
   absl::ReaderMutexLock lock(&mutex_);
-  Versions versions;
   const std::optional<uint32_t> number = FindSpace(space);
-  if (!number) return versions;
-  const auto it = by_digest_.find(DigestKey{*number, &digest, tokens_crc});
-  if (it == by_digest_.end()) return versions;
-  for (uint32_t slot = *it; slot != kNone; slot = entries_[slot].next_version) {
-    versions.push_back({entries_[slot].version.hash, entries_[slot].parent_hash});
+  if (!number) return {};
+  return VersionsOf(*number, digest, tokens_crc);
+}
+
+void PrefixIndex::FindEach(const Space& space, std::span<const Wanted> wanted,
+                           absl::FunctionRef<bool(size_t, const Versions&)> visit) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  const std::optional<uint32_t> number = FindSpace(space);
+  if (number) {
+    for (const Wanted& each : wanted) {
+      by_digest_.PrefetchBucket(HashOfDigest(*number, each.digest));
+    }
+    for (const Wanted& each : wanted) {
+      const auto slot = by_digest_.LastOfBucket(HashOfDigest(*number, each.digest));
+      if (slot) entries_.Prefetch(*slot);
+    }
   }
-  return versions;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const Versions versions =
+        number ? VersionsOf(*number, wanted[i].digest, wanted[i].tokens_crc) : Versions();
+    if (!visit(i, versions)) return;
+  }
 }
 
 int PrefixIndex::CountBearing(const Space& space, uint64_t hash) const {
   absl::ReaderMutexLock lock(&mutex_);
   const std::optional<uint32_t> number = FindSpace(space);
-  if (!number) return 0;
-  const auto it = by_hash_.find(HashKey{*number, hash});
-  if (it == by_hash_.end()) return 0;
-  return entries_[*it].next_bearing == kNone ? 1 : 2;
+  return number ? static_cast<int>(Bearers(*number, hash).size()) : 0;
 }
 
 bool PrefixIndex::HasBlocksByParent(const Space& space) const {
   absl::ReaderMutexLock lock(&mutex_);
   const std::optional<uint32_t> number = FindSpace(space);
-  return number && !spaces_[*number].by_parent.empty();
+  return number && spaces_[*number].blocks_by_parent > 0;
 }
 
 size_t PrefixIndex::size() const {
   absl::ReaderMutexLock lock(&mutex_);
-  return size_;
+  return by_digest_.size();
+}
+
+size_t PrefixIndex::memory_bytes() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return entries_.memory_bytes() + next_sibling_.memory_bytes() + by_digest_.memory_bytes() +
+         by_hash_.memory_bytes() + by_parent_.memory_bytes() + recency_.memory_bytes() +
+         spaces_.capacity() * sizeof(SpaceInfo) +
+         space_numbers_.capacity() * (sizeof(Space) + sizeof(uint32_t) + 1);
 }
 
 // ---- changing
@@ -133,55 +197,81 @@ size_t PrefixIndex::size() const {
 uint32_t PrefixIndex::SpaceNumber(const Container& container, const PartitionDigest& partition,
                                   const Space& space) {
   const auto [it, added] = space_numbers_.try_emplace(space, spaces_.size());
-  if (added) spaces_.push_back({space, container, partition, {}});
+  if (!added) return it->second;
+  if (free_spaces_.empty()) {
+    spaces_.emplace_back();
+  } else {
+    it->second = free_spaces_.back();
+    free_spaces_.pop_back();
+  }
+  spaces_[it->second] = {space, container, partition};
   return it->second;
 }
 
+void PrefixIndex::LeaveSpace(uint32_t number) {
+  SpaceInfo& space = spaces_[number];
+  if (--space.blocks > 0) return;
+  space_numbers_.erase(space.id);
+  space = {};
+  free_spaces_.push_back(number);
+}
+
 uint32_t PrefixIndex::TakeSlot() {
-  if (free_slots_.empty()) {
-    KV_CHECK(entries_.size() < kNone);
-    entries_.emplace_back();
-    return static_cast<uint32_t>(entries_.size() - 1);
+  if (free_slots_ != 0) {
+    const uint32_t slot = free_slots_ - 1;
+    free_slots_ = entries_[slot].next_version;
+    return slot;
   }
-  const uint32_t slot = free_slots_.back();
-  free_slots_.pop_back();
-  return slot;
+  const size_t slot = entries_.size();
+  KV_CHECK(slot < UINT32_MAX - 2);
+  entries_.GrowTo(slot + 1);
+  return static_cast<uint32_t>(slot);
+}
+
+void PrefixIndex::FreeSlot(uint32_t slot) {
+  Entry& entry = entries_[slot];
+  ++entry.generation;
+  entry.next_version = free_slots_;
+  free_slots_ = slot + 1;
+}
+
+void PrefixIndex::Link(uint32_t slot) {
+  by_digest_.Insert(slot);
+  if (Wide(entries_[slot].hash) != 0) by_hash_.Insert(slot);
+  if (entries_[slot].by_parent) {
+    next_sibling_.GrowTo(slot + 1);
+    by_parent_.Insert(slot);
+    ++spaces_[entries_[slot].space].blocks_by_parent;
+  }
 }
 
 bool PrefixIndex::Insert(const Container& container, const PartitionDigest& partition,
                          const BlockId& id, const IndexedBlock& block) {
   absl::MutexLock lock(&mutex_);
-  const uint32_t space = SpaceNumber(container, partition, id.space);
   if (FindSlot(id)) return false;
+  const uint32_t space = SpaceNumber(container, partition, id.space);
+  ++spaces_[space].blocks;
   const std::optional<uint32_t> parent = OnlyBearer(space, block.parent_hash);
 
   const uint32_t slot = TakeSlot();
   Entry& entry = entries_[slot];
-  entry = Entry{.version = id.version, .space = space, .parent_hash = block.parent_hash};
-  entry.generation = ++generation_;
+  entry.digest = id.version.digest;
+  entry.tokens_crc = id.version.tokens_crc;
+  entry.space = space;
+  entry.hash = Halves(id.version.hash);
+  entry.parent_hash = Halves(block.parent_hash);
+  entry.footprint_kib = std::min((block.footprint + 1023) / 1024, kMaxFootprintKib);
   entry.by_parent = block.by_parent;
-  entry.footprint_kib = static_cast<uint32_t>((block.footprint + 1023) / 1024);
-
-  // A later version goes behind the oldest: Find gives that first.
-  if (const auto [it, first] = by_digest_.insert(slot); !first) {
-    uint32_t last = *it;
-    while (entries_[last].next_version != kNone) last = entries_[last].next_version;
-    entries_[last].next_version = slot;
-  }
-  if (const auto [it, first] = by_hash_.insert(slot); !first) {
-    entry.next_bearing = entries_[*it].next_bearing;
-    entries_[*it].next_bearing = slot;
-  }
-  if (block.by_parent) spaces_[space].by_parent[block.parent_hash].push_back(slot);
-  ++size_;
+  Link(slot);
   recency_.Insert(slot, parent);
   return true;
 }
 
-void PrefixIndex::Touch(std::span<const BlockId> prompt) {
+void PrefixIndex::Touch(std::span<const Handle> found) {
   absl::MutexLock lock(&mutex_);
-  for (size_t i = prompt.size(); i > 0; --i) {
-    if (const std::optional<uint32_t> slot = FindSlot(prompt[i - 1])) recency_.Touch(*slot);
+  for (size_t i = found.size(); i > 0; --i) {
+    const auto slot = static_cast<uint32_t>(found[i - 1]);
+    if (HandleOfSlot(slot) == found[i - 1]) recency_.Touch(slot);
   }
 }
 
@@ -190,81 +280,51 @@ void PrefixIndex::Renew(const BlockId& id) {
   const std::optional<uint32_t> slot = FindSlot(id);
   if (!slot) return;
   recency_.Erase(*slot);
-  recency_.Insert(*slot, OnlyBearer(entries_[*slot].space, entries_[*slot].parent_hash));
+  recency_.Insert(*slot, OnlyBearer(entries_[*slot].space, Wide(entries_[*slot].parent_hash)));
 }
 
-void PrefixIndex::UnlinkVersion(uint32_t slot) {
-  const auto it = by_digest_.find(slot);  // by key: finds the first of the chain
-  const uint32_t head = *it;
-  const uint32_t next = entries_[slot].next_version;
-  if (head == slot) {
-    by_digest_.erase(it);
-    if (next != kNone) by_digest_.insert(next);
-    return;
-  }
-  uint32_t before = head;
-  while (entries_[before].next_version != slot) before = entries_[before].next_version;
-  entries_[before].next_version = next;
-}
-
-void PrefixIndex::UnlinkBearing(uint32_t slot) {
-  const auto it = by_hash_.find(slot);
-  const uint32_t head = *it;
-  const uint32_t next = entries_[slot].next_bearing;
-  if (head == slot) {
-    by_hash_.erase(it);
-    if (next != kNone) by_hash_.insert(next);
-    return;
-  }
-  uint32_t before = head;
-  while (entries_[before].next_bearing != slot) before = entries_[before].next_bearing;
-  entries_[before].next_bearing = next;
+void PrefixIndex::TakeChildren(uint32_t slot, std::vector<uint32_t>* children) {
+  const uint32_t space = entries_[slot].space;
+  const uint64_t hash = Wide(entries_[slot].hash);
+  const size_t first = children->size();
+  by_parent_.ForEach(HashOfHash(space, hash), [&](uint32_t child) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const Entry& entry = entries_[child];
+    if (entry.space == space && Wide(entry.parent_hash) == hash) children->push_back(child);
+    return true;
+  });
+  for (size_t i = first; i < children->size(); ++i) by_parent_.Remove((*children)[i]);
 }
 
 // Not recursive, since a chain may be a million blocks long: collects the block and, breadth first,
-// all that hangs on each; then takes them out from the last.
+// all that hangs on each; then takes them out from the last. What was collected is out of by_parent_
+// at once, so that hashes that run in a circle end.
 void PrefixIndex::RemoveSlot(uint32_t slot, std::vector<Removed>* removed) {
   std::vector<uint32_t> doomed = {slot};
-  SpaceInfo& space = spaces_[entries_[slot].space];
+  if (entries_[slot].by_parent) by_parent_.Remove(slot);
   for (size_t i = 0; i < doomed.size(); ++i) {
-    const auto it = space.by_parent.find(entries_[doomed[i]].version.hash);
-    if (it == space.by_parent.end()) continue;
-    // Taken out of the table here, so that hashes that run in a circle end.
-    const absl::InlinedVector<uint32_t, 2> children = std::move(it->second);
-    space.by_parent.erase(it);
-    for (uint32_t child : children) {
-      if (child != slot) doomed.push_back(child);
-    }
-  }
-  if (entries_[slot].by_parent) {
-    const auto it = space.by_parent.find(entries_[slot].parent_hash);
-    if (it != space.by_parent.end()) {
-      it->second.erase(std::remove(it->second.begin(), it->second.end(), slot), it->second.end());
-      if (it->second.empty()) space.by_parent.erase(it);
-    }
+    if (by_parent_.size() > 0) TakeChildren(doomed[i], &doomed);
   }
   for (size_t i = doomed.size(); i > 0; --i) {
     const uint32_t out = doomed[i - 1];
     const Entry& entry = entries_[out];
-    removed->push_back({BlockId{space.id, entry.version}, space.container, space.partition,
+    SpaceInfo& space = spaces_[entry.space];
+    removed->push_back({BlockId{space.id, VersionOf(out)}, space.container, space.partition,
                         uint64_t{entry.footprint_kib} * 1024});
-    UnlinkVersion(out);
-    UnlinkBearing(out);
+    by_digest_.Remove(out);
+    if (Wide(entry.hash) != 0) by_hash_.Remove(out);
     recency_.Erase(out);
-    entries_[out] = Entry();
-    free_slots_.push_back(out);
-    --size_;
+    space.blocks_by_parent -= entry.by_parent;
+    LeaveSpace(entry.space);
+    FreeSlot(out);
   }
 }
 
 std::vector<PrefixIndex::Removed> PrefixIndex::Remove(const BlockId& id,
-                                                      std::optional<uint64_t> generation) {
+                                                      std::optional<Handle> handle) {
   absl::MutexLock lock(&mutex_);
   std::vector<Removed> removed;
   const std::optional<uint32_t> slot = FindSlot(id);
-  if (slot && (!generation || entries_[*slot].generation == *generation)) {
-    RemoveSlot(*slot, &removed);
-  }
+  if (slot && (!handle || HandleOfSlot(*slot) == *handle)) RemoveSlot(*slot, &removed);
   return removed;
 }
 
@@ -283,14 +343,16 @@ std::vector<PrefixIndex::Removed> PrefixIndex::RemoveColdest(uint64_t bytes) {
 }
 
 size_t PrefixIndex::ShrinkTo(size_t blocks) {
-  absl::MutexLock lock(&mutex_);
-  std::vector<Removed> removed;
   size_t count = 0;
-  while (size_ > blocks) {
-    RemoveSlot(*recency_.Coldest(), &removed);
-    count += removed.size();
+  std::vector<Removed> removed;
+  do {
     removed.clear();
-  }
+    absl::MutexLock lock(&mutex_);
+    while (by_digest_.size() > blocks && removed.size() < kShrinkStep) {
+      RemoveSlot(*recency_.Coldest(), &removed);
+    }
+    count += removed.size();
+  } while (!removed.empty());
   return count;
 }
 

@@ -1,20 +1,25 @@
 // PrefixIndex: which blocks exist, in RAM, and in which order to give them up. It knows versions,
 // hashes and recency; it does no I/O and knows no tokens (store/prefix_walk does the matching).
+//
+// A block takes 68 bytes of entry, 8 of hash tables, and what the order of eviction takes; a block by
+// parent 8 more. All tables grow in small steps: no call pays for the millions that are there.
 #ifndef KVSERVICE_INDEX_PREFIX_INDEX_H_
 #define KVSERVICE_INDEX_PREFIX_INDEX_H_
 
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
+#include "KVCommon/chunked_vector.h"
 #include "KVService/block/block_id.h"
 #include "KVService/eviction/prefix_lru.h"
+#include "KVService/index/slot_table.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 
 namespace kvstore {
@@ -31,11 +36,18 @@ struct IndexedBlock {
 // Thread-safe. No call holds the lock for longer than its own blocks take.
 class PrefixIndex {
  public:
+  // Names one stay of a block in the index, from its Insert to its removal. (It could come back for
+  // another stay only after 16,384 others in its place.)
+  using Handle = uint64_t;
+
   struct Version {
     uint64_t hash = 0;
     uint64_t parent_hash = 0;
+    Handle handle = 0;
   };
   using Versions = absl::InlinedVector<Version, 2>;
+
+  PrefixIndex();
 
   // A block on its way out, with what its deletion from storage needs.
   struct Removed {
@@ -52,9 +64,8 @@ class PrefixIndex {
 
   bool Contains(const BlockId& id) const;
 
-  // A number that a block has from its Insert until it is removed, and no other block ever;
   // nullopt where it is not there.
-  std::optional<uint64_t> GenerationOf(const BlockId& id) const;
+  std::optional<Handle> HandleOf(const BlockId& id) const;
 
   // The block before it, where exactly one block of the partition bears its parent's hash.
   std::optional<BlockId> ParentOf(const BlockId& id) const;
@@ -62,24 +73,34 @@ class PrefixIndex {
   // The versions found by one digest: same tokens, same prefix, other hashes. Oldest first.
   Versions Find(const Space& space, const Digest& digest, uint32_t tokens_crc) const;
 
-  // How many versions of the partition bear this hash, counted up to 2: from 2 on, a block known
-  // only by its parent's hash could follow either.
+  // What FindEach looks for.
+  struct Wanted {
+    Digest digest{};
+    uint32_t tokens_crc = 0;
+  };
+  // Find for many at once, whose memory accesses then overlap. `visit` gets the versions of each, in
+  // order, until it returns false; it runs under the lock and must not call the index.
+  void FindEach(const Space& space, std::span<const Wanted> wanted,
+                absl::FunctionRef<bool(size_t, const Versions&)> visit) const;
+
+  // How many versions of the partition bear this hash (none bears 0), counted up to 2: from 2 on,
+  // a block known only by its parent's hash could follow either.
   int CountBearing(const Space& space, uint64_t hash) const;
 
   // Whether the partition holds any block that is matched through its parent.
   bool HasBlocksByParent(const Space& space) const;
 
-  // Marks a prompt's blocks as just used; in its order, first block first.
-  void Touch(std::span<const BlockId> prompt);
+  // Marks the blocks that a Lookup found as just used; in the prompt's order, first block first.
+  void Touch(std::span<const Handle> found);
 
   // Gives a block the recency that it would have if it were inserted now: right behind its parent.
   // For a writer that brings it again.
   void Renew(const BlockId& id);
 
-  // Removes a block (only the one of that generation, where given) and whatever is matched
+  // Removes a block (only that stay of it, where given) and whatever is matched
   // through its hash: a block by parent must not be found behind a later block that happens to bear
   // its parent's hash. Deepest first, the block itself last; empty where it was not there.
-  std::vector<Removed> Remove(const BlockId& id, std::optional<uint64_t> generation = std::nullopt);
+  std::vector<Removed> Remove(const BlockId& id, std::optional<Handle> handle = std::nullopt);
 
   // Removes the coldest blocks until at least `bytes` of footprint are on their way out, or
   // nothing is left.
@@ -90,85 +111,92 @@ class PrefixIndex {
 
   size_t size() const;
 
- private:
-  static constexpr uint32_t kNone = UINT32_MAX;
+  // Of all its tables, as far as they have grown.
+  size_t memory_bytes() const;
 
+ private:
+  // Kept in 32-bit units, so that it needs no padding.
   struct Entry {
-    BlockVersion version;
-    uint32_t space = kNone;  // number in spaces_; kNone marks a free slot
-    uint64_t parent_hash = 0;
-    uint64_t generation : 63 = 0;
-    uint64_t by_parent : 1 = 0;
-    uint32_t footprint_kib = 0;
-    uint32_t next_version = kNone;  // same space and digest
-    uint32_t next_bearing = kNone;  // same space and hash
+    Digest digest;
+    uint32_t tokens_crc;
+    uint32_t space;  // number in spaces_
+    std::array<uint32_t, 2> hash;
+    std::array<uint32_t, 2> parent_hash;
+    uint32_t next_version;  // in by_digest_; in the list of free slots
+    uint32_t next_bearing;  // in by_hash_
+    uint32_t footprint_kib : 17;
+    uint32_t by_parent : 1;
+    uint32_t generation : 14;  // counts the slot's uses
   };
+  static_assert(sizeof(Entry) == 68);
+  static uint64_t Wide(const std::array<uint32_t, 2>& halves) {
+    uint64_t whole;
+    std::memcpy(&whole, halves.data(), sizeof whole);
+    return whole;
+  }
 
   struct SpaceInfo {
     Space id{};
     Container container;
     PartitionDigest partition{};
-    // The blocks by parent, by the hash that they hang on.
-    absl::flat_hash_map<uint64_t, absl::InlinedVector<uint32_t, 2>> by_parent;
+    uint64_t blocks = 0;
+    uint64_t blocks_by_parent = 0;
   };
 
-  // The two tables hold slot numbers only; a key is read from its entry.
-  struct DigestKey {
-    uint32_t space;
-    const Digest* digest;
-    uint32_t tokens_crc;
+  static size_t HashOfDigest(uint32_t space, const Digest& digest);
+  static size_t HashOfHash(uint32_t space, uint64_t hash);
+
+  // What the three tables find their slots by.
+  struct ByDigest {
+    PrefixIndex* index;
+    size_t HashOf(uint32_t slot) const;
+    uint32_t& Next(uint32_t slot) const;
   };
-  struct HashKey {
-    uint32_t space;
-    uint64_t hash;
+  struct ByHash {
+    PrefixIndex* index;
+    size_t HashOf(uint32_t slot) const;
+    uint32_t& Next(uint32_t slot) const;
   };
-  struct DigestTraits {
-    using is_transparent = void;
-    const std::vector<Entry>* entries;
-    DigestKey KeyOf(uint32_t slot) const;
-    DigestKey KeyOf(const DigestKey& key) const { return key; }
-    template <typename A>
-    size_t operator()(const A& a) const;
-    template <typename A, typename B>
-    bool operator()(const A& a, const B& b) const;
+  struct ByParentHash {
+    PrefixIndex* index;
+    size_t HashOf(uint32_t slot) const;
+    uint32_t& Next(uint32_t slot) const;
   };
-  struct HashTraits {
-    using is_transparent = void;
-    const std::vector<Entry>* entries;
-    HashKey KeyOf(uint32_t slot) const;
-    HashKey KeyOf(const HashKey& key) const { return key; }
-    template <typename A>
-    size_t operator()(const A& a) const;
-    template <typename A, typename B>
-    bool operator()(const A& a, const B& b) const;
-  };
-  template <typename Traits>
-  using SlotSet = absl::flat_hash_set<uint32_t, Traits, Traits>;
 
   uint32_t SpaceNumber(const Container& container, const PartitionDigest& partition,
                        const Space& space) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LeaveSpace(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::optional<uint32_t> FindSpace(const Space& space) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   std::optional<uint32_t> FindSlot(const BlockId& id) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  Versions VersionsOf(uint32_t space, const Digest& digest, uint32_t tokens_crc) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // The first bearers of a hash, two at most.
+  absl::InlinedVector<uint32_t, 2> Bearers(uint32_t space, uint64_t hash) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   std::optional<uint32_t> OnlyBearer(uint32_t space, uint64_t hash) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  BlockVersion VersionOf(uint32_t slot) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  Handle HandleOfSlot(uint32_t slot) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   uint32_t TakeSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Link(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FreeSlot(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes the blocks that hang on the slot's hash out of by_parent_, and appends them.
+  void TakeChildren(uint32_t slot, std::vector<uint32_t>* children)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RemoveSlot(uint32_t slot, std::vector<Removed>* removed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void UnlinkVersion(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void UnlinkBearing(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;
-  std::vector<Entry> entries_ ABSL_GUARDED_BY(mutex_);
-  std::vector<uint32_t> free_slots_ ABSL_GUARDED_BY(mutex_);
-  SlotSet<DigestTraits> by_digest_ ABSL_GUARDED_BY(mutex_){0, DigestTraits{&entries_},
-                                                           DigestTraits{&entries_}};
-  SlotSet<HashTraits> by_hash_ ABSL_GUARDED_BY(mutex_){0, HashTraits{&entries_},
-                                                       HashTraits{&entries_}};
+  ChunkedVector<Entry> entries_ ABSL_GUARDED_BY(mutex_);
+  ChunkedVector<uint32_t> next_sibling_ ABSL_GUARDED_BY(mutex_);  // in by_parent_
+  uint32_t free_slots_ ABSL_GUARDED_BY(mutex_) = 0;               // the first, + 1; 0: none
+  SlotTable<ByDigest> by_digest_ ABSL_GUARDED_BY(mutex_);
+  SlotTable<ByHash> by_hash_ ABSL_GUARDED_BY(mutex_);
+  SlotTable<ByParentHash> by_parent_ ABSL_GUARDED_BY(mutex_);  // of the blocks by parent
   absl::flat_hash_map<Space, uint32_t> space_numbers_ ABSL_GUARDED_BY(mutex_);
   std::vector<SpaceInfo> spaces_ ABSL_GUARDED_BY(mutex_);
+  std::vector<uint32_t> free_spaces_ ABSL_GUARDED_BY(mutex_);
   PrefixLru recency_ ABSL_GUARDED_BY(mutex_);
-  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t size_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace kvstore

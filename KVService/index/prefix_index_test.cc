@@ -107,23 +107,23 @@ TEST_F(PrefixIndexTest, GivesUpTheColdestAndNeverAParentFirst) {
   Add(3, 30, 20);
   Add(7, 70);
   EXPECT_THAT(HashesOf(index_.RemoveColdest(4096 + 1)), ElementsAre(30, 20));
-  const BlockId prompt[] = {Id(1, 10)};
+  const PrefixIndex::Handle prompt[] = {*index_.HandleOf(Id(1, 10))};
   index_.Touch(prompt);
   EXPECT_THAT(HashesOf(index_.RemoveColdest(1)), ElementsAre(70));
   EXPECT_THAT(HashesOf(index_.RemoveColdest(1 << 20)), ElementsAre(10));
   EXPECT_THAT(index_.RemoveColdest(1), IsEmpty());
 }
 
-TEST_F(PrefixIndexTest, RemovesOnlyTheGenerationMeant) {
+TEST_F(PrefixIndexTest, RemovesOnlyTheStayMeant) {
   Add(1, 10);
-  const std::optional<uint64_t> first = index_.GenerationOf(Id(1, 10));
+  const std::optional<PrefixIndex::Handle> first = index_.HandleOf(Id(1, 10));
   ASSERT_TRUE(first.has_value());
   index_.Remove(Id(1, 10));
-  EXPECT_EQ(index_.GenerationOf(Id(1, 10)), std::nullopt);
+  EXPECT_EQ(index_.HandleOf(Id(1, 10)), std::nullopt);
   Add(1, 10);
   EXPECT_THAT(index_.Remove(Id(1, 10), first), IsEmpty());
   EXPECT_TRUE(index_.Contains(Id(1, 10)));
-  EXPECT_THAT(index_.Remove(Id(1, 10), index_.GenerationOf(Id(1, 10))), testing::SizeIs(1));
+  EXPECT_THAT(index_.Remove(Id(1, 10), index_.HandleOf(Id(1, 10))), testing::SizeIs(1));
 }
 
 TEST_F(PrefixIndexTest, SaysWhatTheRemovedNeedForTheirDeletion) {
@@ -200,8 +200,9 @@ TEST_F(PrefixIndexTest, ManyThreads) {
         const uint64_t number = random() % 100;
         Add(number, number + 1, number, number % 3 == 0);
         index_.Find(kSpace, DigestOf(number), 5);
-        const BlockId prompt[] = {Id(number, number + 1)};
-        index_.Touch(prompt);
+        if (const auto handle = index_.HandleOf(Id(number, number + 1))) {
+          index_.Touch({{*handle}});
+        }
         if (i % 5 == 0) index_.Remove(Id(number, number + 1));
         if (i % 50 == 0) index_.RemoveColdest(8192);
       }

@@ -58,7 +58,7 @@ struct ChunkStore::Deleting {
 
 struct ChunkStore::Fetching {
   BlobId blob_id;
-  std::optional<uint64_t> generation;
+  std::optional<PrefixIndex::Handle> handle;
   absl::Time start;
   std::vector<ReadDone> waiters;
 };
@@ -190,7 +190,7 @@ void ChunkStore::Fetch(const Container& container, const PartitionDigest& partit
     }
     fetching = std::make_shared<Fetching>();
     fetching->blob_id = blob_id;
-    fetching->generation = index_.GenerationOf(id);
+    fetching->handle = index_.HandleOf(id);
     fetching->start = absl::Now();
     fetching->waiters.push_back(std::move(done));
   }
@@ -206,14 +206,14 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
     fetching = std::move(it->second);
     fetching_.erase(it);
   }
-  const std::optional<uint64_t> generation = fetching->generation;
+  const std::optional<PrefixIndex::Handle> handle = fetching->handle;
   absl::StatusOr<ReadResult> result = absl::Status(absl::StatusCode::kNotFound, "");
   if (blob.ok()) {
     // Only what the index still means: the block may have been evicted, and written anew,
     // meanwhile.
-    if (generation && index_.GenerationOf(id) == generation) {
+    if (handle && index_.HandleOf(id) == handle) {
       ram_.Put(id, blob->data, index_.ParentOf(id));
-      if (index_.GenerationOf(id) != generation) ram_.Erase(id);
+      if (index_.HandleOf(id) != handle) ram_.Erase(id);
     }
     result = ReadResult{std::move(blob->data), MicrosecondsSince(fetching->start)};
   } else if (absl::IsDataLoss(blob.status()) || absl::IsNotFound(blob.status())) {
@@ -225,9 +225,9 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
                     std::string(blob.status().message()));
     }
     std::vector<PrefixIndex::Removed> removed;
-    if (generation) {
+    if (handle) {
       absl::MutexLock lock(&mutex_);
-      removed = index_.Remove(id, generation);
+      removed = index_.Remove(id, handle);
       if (shared_ && absl::IsNotFound(blob.status()) && !removed.empty()) {
         // It is gone already, and deleting it could hit what another server puts in its place.
         OrphanWrites(removed.back());

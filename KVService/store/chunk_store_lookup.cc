@@ -73,8 +73,8 @@ void ChunkStore::Walk(std::unique_ptr<Looking> looking, bool may_probe) {
   const bool up_to_date =
       !shared_ || shared_->UpToDate(looking->container.account, looking->container.name);
   const bool complete = up_to_date && forgotten_.load(std::memory_order_relaxed) == 0;
-  const std::vector<BlockVersion> chain =
-      WalkPrefix(index_, looking->space, query.tokens, query.precomputed_hashes, complete);
+  thread_local std::vector<MatchedBlock> chain;
+  WalkPrefix(index_, looking->space, query.tokens, query.precomputed_hashes, complete, &chain);
 
   if (may_probe && !complete && chain.size() < query.tokens.size() / kBlockTokens) {
     std::vector<WantedBlock> wanted = WorthProbing(*looking, chain.size(), up_to_date);
@@ -100,15 +100,19 @@ void ChunkStore::Walk(std::unique_ptr<Looking> looking, bool may_probe) {
 
   LookupResult result;
   result.storage_us = looking->storage_us;
-  std::vector<BlockId> ids;
+  thread_local std::vector<BlockId> ids;
+  thread_local std::vector<PrefixIndex::Handle> handles;
+  ids.clear();
+  handles.clear();
   result.blocks.reserve(chain.size());
-  ids.reserve(chain.size());
-  for (const BlockVersion& version : chain) {
+  for (const MatchedBlock& block : chain) {
     result.blocks.push_back(
-        {version.hash, looking->codec->Encode(looking->container, {looking->partition, version})});
-    ids.push_back({looking->space, version});
+        {block.version.hash,
+         looking->codec->Encode(looking->container, {looking->partition, block.version})});
+    ids.push_back({looking->space, block.version});
+    handles.push_back(block.handle);
   }
-  index_.Touch(ids);
+  index_.Touch(handles);
   ram_.Touch(ids);
   if (looking->storage_us > 0) ForgetColdest();  // not before what was just learned is hot
   if (options_.prefetch) Prefetch(looking->container, looking->partition, ids);

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "absl/container/inlined_vector.h"
-
 namespace kvstore {
 namespace {
 
@@ -12,108 +10,179 @@ namespace {
 // model's, or a rewrite of the same prompt with other hashes.
 constexpr size_t kMaxCandidates = 16;
 
+// Blocks that are hashed and looked up together: few at first, since a prompt that is not there ends
+// the walk at once.
+constexpr size_t kFirstBatch = 4;
+constexpr size_t kLargestBatch = 64;
+
 struct Candidate {
-  BlockVersion version;
+  MatchedBlock block;
   uint32_t previous = 0;  // which candidate of the block before
   uint32_t breaks = 0;    // blocks so far whose parent hash is not the hash before them
 };
-using Candidates = absl::InlinedVector<Candidate, 1>;
+
+// The candidates of all blocks so far, one vector for all, so that a thread's scratch is reused.
+class Levels {
+ public:
+  void Clear() {
+    candidates_.clear();
+    ends_.clear();
+  }
+  size_t size() const { return ends_.size(); }
+  bool empty() const { return ends_.empty(); }
+  std::span<const Candidate> operator[](size_t level) const {
+    const size_t begin = level == 0 ? 0 : ends_[level - 1];
+    return std::span(candidates_).subspan(begin, ends_[level] - begin);
+  }
+  std::span<const Candidate> back() const { return (*this)[size() - 1]; }
+
+  // Adds to the level that is being made; beyond kMaxCandidates they are not seen.
+  void Add(const Candidate& candidate) {
+    if (pending() < kMaxCandidates) candidates_.push_back(candidate);
+  }
+  size_t pending() const { return candidates_.size() - (empty() ? 0 : ends_.back()); }
+  void EndLevel() { ends_.push_back(candidates_.size()); }
+
+ private:
+  std::vector<Candidate> candidates_;
+  std::vector<size_t> ends_;
+};
+
+size_t FewestBreaks(std::span<const Candidate> candidates) {
+  size_t best = 0;
+  for (size_t i = 1; i < candidates.size(); ++i) {
+    if (candidates[i].breaks < candidates[best].breaks) best = i;
+  }
+  return best;
+}
+
+struct Scratch {
+  Levels levels;
+  std::vector<PrefixIndex::Wanted> wanted;
+};
 
 class Walk {
  public:
-  Walk(const PrefixIndex& index, const Space& space, bool by_parent)
-      : index_(index), space_(space), any_by_parent_(by_parent && index.HasBlocksByParent(space)) {}
-
-  // Matches the next block; false where it is not there.
-  bool Step(BlockTokens block, uint64_t wanted_hash) {
-    digest_ = PrefixDigest(digest_, block);
-    const uint32_t crc = TokensCrc(block);
-    Candidates found;
-    for (const auto& version : index_.Find(space_, *digest_, crc)) {
-      if (wanted_hash == 0 || version.hash == wanted_hash) {
-        AddProved({*digest_, crc, version.hash}, version.parent_hash, &found);
-      }
-    }
-    if (any_by_parent_ && !levels_.empty()) AddByParent(block, crc, wanted_hash, &found);
-    if (found.empty()) return false;
-    levels_.push_back(std::move(found));
-    return true;
+  Walk(const PrefixIndex& index, const Space& space, std::span<const Token> tokens,
+       std::span<const uint64_t> hashes, bool by_parent, Scratch* scratch)
+      : index_(index),
+        space_(space),
+        tokens_(tokens),
+        hashes_(hashes),
+        any_by_parent_(by_parent && index.HasBlocksByParent(space)),
+        levels_(scratch->levels),
+        wanted_(scratch->wanted) {
+    levels_.Clear();
   }
 
-  std::vector<BlockVersion> BestChain() const {
-    std::vector<BlockVersion> chain(levels_.size());
-    if (levels_.empty()) return chain;
+  void Run() {
+    const size_t blocks = tokens_.size() / kBlockTokens;
+    // With blocks by parent each step asks the index more, which it must not do under its lock.
+    size_t batch = any_by_parent_ ? 1 : kFirstBatch;
+    while (levels_.size() < blocks) {
+      const size_t count = std::min(batch, blocks - levels_.size());
+      if (!MatchBatch(count)) return;
+      if (!any_by_parent_) batch = std::min(batch * 2, kLargestBatch);
+    }
+  }
+
+  void BestChain(std::vector<MatchedBlock>* chain) const {
+    chain->resize(levels_.size());
+    if (levels_.empty()) return;
     size_t at = FewestBreaks(levels_.back());
     for (size_t i = levels_.size(); i > 0; --i) {
       const Candidate& candidate = levels_[i - 1][at];
-      chain[i - 1] = candidate.version;
+      (*chain)[i - 1] = candidate.block;
       at = candidate.previous;
     }
-    return chain;
   }
 
  private:
-  static size_t FewestBreaks(const Candidates& candidates) {
-    size_t best = 0;
-    for (size_t i = 1; i < candidates.size(); ++i) {
-      if (candidates[i].breaks < candidates[best].breaks) best = i;
-    }
-    return best;
+  BlockTokens Block(size_t i) const {
+    return tokens_.subspan(i * kBlockTokens).first<kBlockTokens>();
+  }
+  bool Fits(size_t i, uint64_t hash) const {
+    return i >= hashes_.size() || hashes_[i] == 0 || hashes_[i] == hash;
   }
 
-  void Add(const BlockVersion& version, uint32_t previous, uint32_t breaks, Candidates* found) {
-    if (found->size() < kMaxCandidates) found->push_back({version, previous, breaks});
+  // Matches the next `count` blocks; false where one of them is not there.
+  bool MatchBatch(size_t count) {
+    const size_t first = levels_.size();
+    wanted_.resize(count);
+    for (size_t i = 0; i < count; ++i) {
+      const BlockTokens block = Block(first + i);
+      digest_ = PrefixDigest(digest_, block);
+      wanted_[i] = {*digest_, TokensCrc(block)};
+    }
+    index_.FindEach(space_, wanted_, [&](size_t i, const PrefixIndex::Versions& versions) {
+      for (const PrefixIndex::Version& version : versions) {
+        if (Fits(first + i, version.hash)) AddProved(wanted_[i], version);
+      }
+      if (any_by_parent_) return false;  // there is one only, and it is not done
+      if (levels_.pending() == 0) return false;
+      levels_.EndLevel();
+      return true;
+    });
+    if (any_by_parent_) {
+      if (first > 0) AddByParent(first);
+      if (levels_.pending() > 0) levels_.EndLevel();
+    }
+    return levels_.size() == first + count;
   }
 
   // Proved by the prefix digest: may follow any candidate, best one that it names as its parent.
-  void AddProved(const BlockVersion& version, uint64_t parent_hash, Candidates* found) {
+  void AddProved(const PrefixIndex::Wanted& wanted, const PrefixIndex::Version& version) {
+    const MatchedBlock block{{wanted.digest, wanted.tokens_crc, version.hash}, version.handle};
     if (levels_.empty()) {
-      Add(version, 0, parent_hash != 0, found);
+      levels_.Add({block, 0, version.parent_hash != 0});
       return;
     }
-    const Candidates& before = levels_.back();
+    const std::span<const Candidate> before = levels_.back();
     size_t best = before.size();
     for (size_t i = 0; i < before.size(); ++i) {
-      const bool named = before[i].version.hash == parent_hash;
+      const bool named = before[i].block.version.hash == version.parent_hash;
       if (named && (best == before.size() || before[i].breaks < before[best].breaks)) best = i;
     }
     const bool broken = best == before.size();
     if (broken) best = FewestBreaks(before);
-    Add(version, static_cast<uint32_t>(best), before[best].breaks + broken, found);
+    levels_.Add({block, static_cast<uint32_t>(best), before[best].breaks + broken});
   }
 
-  void AddByParent(BlockTokens block, uint32_t crc, uint64_t wanted_hash, Candidates* found) {
-    const Candidates& before = levels_.back();
-    for (uint32_t i = 0; i < before.size(); ++i) {
-      const uint64_t parent = before[i].version.hash;
+  void AddByParent(size_t level) {
+    const BlockTokens block = Block(level);
+    const uint32_t crc = wanted_[0].tokens_crc;
+    for (uint32_t i = 0; i < levels_[level - 1].size(); ++i) {
+      const uint64_t parent = levels_[level - 1][i].block.version.hash;
       // 0 says "no parent", so nothing can follow a block that bears it.
       if (parent == 0 || index_.CountBearing(space_, parent) != 1) continue;
       const Digest digest = ParentDigest(parent, block);
-      for (const auto& version : index_.Find(space_, digest, crc)) {
-        if (wanted_hash != 0 && version.hash != wanted_hash) continue;
-        Add({digest, crc, version.hash}, i, before[i].breaks, found);
+      for (const PrefixIndex::Version& version : index_.Find(space_, digest, crc)) {
+        if (!Fits(level, version.hash)) continue;
+        const uint32_t breaks = levels_[level - 1][i].breaks;
+        levels_.Add({{{digest, crc, version.hash}, version.handle}, i, breaks});
       }
     }
   }
 
   const PrefixIndex& index_;
   const Space& space_;
+  const std::span<const Token> tokens_;
+  const std::span<const uint64_t> hashes_;
   const bool any_by_parent_;
   std::optional<Digest> digest_;
-  std::vector<Candidates> levels_;
+  Levels& levels_;
+  std::vector<PrefixIndex::Wanted>& wanted_;
 };
 
 }  // namespace
 
-std::vector<BlockVersion> WalkPrefix(const PrefixIndex& index, const Space& space,
-                                     std::span<const Token> tokens,
-                                     std::span<const uint64_t> precomputed_hashes, bool by_parent) {
-  Walk walk(index, space, by_parent);
-  for (size_t i = 0; (i + 1) * kBlockTokens <= tokens.size(); ++i) {
-    const uint64_t wanted = i < precomputed_hashes.size() ? precomputed_hashes[i] : 0;
-    if (!walk.Step(tokens.subspan(i * kBlockTokens).first<kBlockTokens>(), wanted)) break;
-  }
-  return walk.BestChain();
+void WalkPrefix(const PrefixIndex& index, const Space& space, std::span<const Token> tokens,
+                std::span<const uint64_t> precomputed_hashes, bool by_parent,
+                std::vector<MatchedBlock>* chain) {
+  thread_local Scratch scratch;
+  Walk walk(index, space, tokens, precomputed_hashes, by_parent, &scratch);
+  walk.Run();
+  walk.BestChain(chain);
 }
 
 }  // namespace kvstore

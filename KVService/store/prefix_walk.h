@@ -11,12 +11,16 @@
 
 namespace kvstore {
 
+struct MatchedBlock {
+  BlockVersion version;
+  PrefixIndex::Handle handle = 0;
+};
+
 // Walks the full blocks of `tokens` from the first and stops at the first that is not there.
 // Block i is matched by
 //  - its prefix digest, which proves every token before it, or
 //  - where its writer gave none: its own tokens and its parent's hash, if block i-1 was matched by
-//  a
-//    version with that hash and no second version in the partition bears it.
+//    a version with that hash and no second version in the partition bears it.
 // In both cases the version must bear precomputed_hashes[i] where that is given and not 0.
 //
 // Versions of other models live side by side under the same tokens, so every version that fits is
@@ -25,12 +29,13 @@ namespace kvstore {
 //
 // `by_parent`: whether the second rule may be used. It takes an index that is complete.
 //
-// Costs one SHA-256 of about 1 KiB a block that is there, and one more where the partition holds
-// blocks without a prefix digest.
-std::vector<BlockVersion> WalkPrefix(const PrefixIndex& index, const Space& space,
-                                     std::span<const Token> tokens,
-                                     std::span<const uint64_t> precomputed_hashes,
-                                     bool by_parent = true);
+// Fills `chain` with what matches, first block first. Costs one SHA-256 of about 1 KiB a block that is
+// there (and of some behind the last, since blocks are looked up several at a time), and one more
+// where the partition holds blocks without a prefix digest. Allocates nothing once `chain` and the
+// thread's own scratch have grown.
+void WalkPrefix(const PrefixIndex& index, const Space& space, std::span<const Token> tokens,
+                std::span<const uint64_t> precomputed_hashes, bool by_parent,
+                std::vector<MatchedBlock>* chain);
 
 }  // namespace kvstore
 
