@@ -3,7 +3,6 @@
 #ifndef KVCOMMON_CHUNKED_VECTOR_H_
 #define KVCOMMON_CHUNKED_VECTOR_H_
 
-#include <bit>
 #include <cstddef>
 #include <type_traits>
 #include <vector>
@@ -28,13 +27,13 @@ class ChunkedVector {
 
   size_t size() const { return size_; }
 
-  T& operator[](size_t i) { return chunks_[i >> kShift][i & kMask]; }
-  const T& operator[](size_t i) const { return chunks_[i >> kShift][i & kMask]; }
+  T& operator[](size_t i) { return chunks_[i / kPerChunk][i % kPerChunk]; }
+  const T& operator[](size_t i) const { return chunks_[i / kPerChunk][i % kPerChunk]; }
 
   // Grows to at least `size` elements; new ones are all zeros.
   void GrowTo(size_t size) {
     if (size <= size_) return;
-    while (chunks_.size() << kShift < size) {
+    while (chunks_.size() * kPerChunk < size) {
       chunks_.push_back(reinterpret_cast<T*>(MapPages(kChunkBytes, true)));
     }
     size_ = size;
@@ -46,15 +45,12 @@ class ChunkedVector {
     if constexpr (sizeof(T) > 8) __builtin_prefetch(at + sizeof(T) - 1);
   }
 
-  // What it may take of memory: its chunks, touched or not.
-  size_t memory_bytes() const { return chunks_.size() * kChunkBytes; }
+  // Of its elements. The system may give up to two huge pages more.
+  size_t memory_bytes() const { return size_ * sizeof(T); }
 
  private:
-  // As many elements, a power of two, as make about a megabyte.
-  static constexpr size_t kShift = std::bit_width((size_t{1} << 20) / sizeof(T));
-  static constexpr size_t kMask = (size_t{1} << kShift) - 1;
-  static constexpr size_t kChunkBytes =
-      ((sizeof(T) << kShift) + kPageBytes - 1) / kPageBytes * kPageBytes;
+  static constexpr size_t kChunkBytes = 2 * kHugePageBytes;
+  static constexpr size_t kPerChunk = kChunkBytes / sizeof(T);
 
   std::vector<T*> chunks_;
   size_t size_ = 0;

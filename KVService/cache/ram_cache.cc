@@ -1,79 +1,117 @@
 #include "KVService/cache/ram_cache.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace kvstore {
 
+RamCache::Table& RamCache::TableOf(const BlockId& id) const {
+  static_assert(kTables <= 256);
+  return tables_[id.version.digest[8] % kTables];  // uniform, and not what the maps hash by
+}
+
+std::optional<uint32_t> RamCache::SlotOf(const BlockId& id) const {
+  const Table& table = TableOf(id);
+  absl::MutexLock lock(&table.mutex);
+  const auto it = table.entries.find(id);
+  if (it == table.entries.end()) return std::nullopt;
+  return it->second.slot;
+}
+
 Slice RamCache::Get(const BlockId& id) {
-  absl::MutexLock lock(&mutex_);
-  const auto it = slots_.find(id);
-  if (it == slots_.end()) {
-    ++misses_;
+  Table& table = TableOf(id);
+  absl::MutexLock lock(&table.mutex);
+  const auto it = table.entries.find(id);
+  if (it == table.entries.end()) {
+    ++table.misses;
     return {};
   }
-  ++hits_;
-  return entries_[it->second].data;
+  ++table.hits;
+  return it->second.data;
+}
+
+uint32_t RamCache::TakeSlot() {
+  if (free_slots_.empty()) {
+    ids_.GrowTo(ids_.size() + 1);
+    return static_cast<uint32_t>(ids_.size() - 1);
+  }
+  const uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  return slot;
 }
 
 void RamCache::Put(const BlockId& id, Slice data, const std::optional<BlockId>& parent) {
+  const uint64_t others = others_ ? others_(data) : 0;
+  const uint64_t room = capacity_ - std::min(others, capacity_);
   const uint64_t cost = CostOf(data);
-  if (cost > capacity_) return;
+  if (cost > room) return;
   std::vector<Slice> freed;
-  absl::MutexLock lock(&mutex_);
-  if (slots_.contains(id)) return;
-  uint32_t slot;
-  if (free_slots_.empty()) {
-    slot = static_cast<uint32_t>(entries_.size());
-    entries_.emplace_back();
-  } else {
-    slot = free_slots_.back();
-    free_slots_.pop_back();
-  }
-  entries_[slot] = {id, std::move(data)};
-  slots_.emplace(id, slot);
+  absl::MutexLock lock(&policy_mutex_);
+  if (SlotOf(id)) return;
+  const uint32_t slot = TakeSlot();
+  ids_[slot] = id;
+  recency_.Insert(slot, parent ? SlotOf(*parent) : std::nullopt);
+  held_.fetch_add(data.held_bytes(), std::memory_order_relaxed);
   used_ += cost;
-  std::optional<uint32_t> parent_slot;
-  if (parent) {
-    if (const auto it = slots_.find(*parent); it != slots_.end()) parent_slot = it->second;
+  ++blocks_;
+  {
+    Table& table = TableOf(id);
+    absl::MutexLock table_lock(&table.mutex);
+    table.entries.emplace(id, Entry{std::move(data), slot});
   }
-  recency_.Insert(slot, parent_slot);
-  while (used_ > capacity_) {
-    Remove(*recency_.Coldest(), &freed);
+  while (used_ > room) {
+    Remove(ids_[*recency_.Coldest()], &freed);
     ++evictions_;
   }
 }
 
-bool RamCache::Contains(const BlockId& id) const {
-  absl::MutexLock lock(&mutex_);
-  return slots_.contains(id);
-}
+bool RamCache::Contains(const BlockId& id) const { return SlotOf(id).has_value(); }
 
 void RamCache::Erase(const BlockId& id) {
   std::vector<Slice> freed;
-  absl::MutexLock lock(&mutex_);
-  if (const auto it = slots_.find(id); it != slots_.end()) Remove(it->second, &freed);
+  absl::MutexLock lock(&policy_mutex_);
+  if (SlotOf(id)) Remove(id, &freed);
 }
 
-void RamCache::Touch(std::span<const BlockId> prompt) {
-  absl::MutexLock lock(&mutex_);
-  for (size_t i = prompt.size(); i > 0; --i) {
-    if (const auto it = slots_.find(prompt[i - 1]); it != slots_.end()) recency_.Touch(it->second);
+void RamCache::Touch(std::span<const BlockId> found) {
+  if (held_bytes() == 0) return;
+  absl::MutexLock lock(&policy_mutex_);
+  for (size_t i = found.size(); i > 0; --i) {
+    if (const std::optional<uint32_t> slot = SlotOf(found[i - 1])) recency_.Touch(*slot);
   }
 }
 
-void RamCache::Remove(uint32_t slot, std::vector<Slice>* freed) {
-  Entry& entry = entries_[slot];
+void RamCache::Remove(const BlockId& id, std::vector<Slice>* freed) {
+  Entry entry;
+  {
+    Table& table = TableOf(id);
+    absl::MutexLock lock(&table.mutex);
+    const auto it = table.entries.find(id);
+    entry = std::move(it->second);
+    table.entries.erase(it);
+  }
+  recency_.Erase(entry.slot);
+  free_slots_.push_back(entry.slot);
+  held_.fetch_sub(entry.data.held_bytes(), std::memory_order_relaxed);
   used_ -= CostOf(entry.data);
-  recency_.Erase(slot);
-  slots_.erase(entry.id);
+  --blocks_;
   freed->push_back(std::move(entry.data));
-  entry = {};
-  free_slots_.push_back(slot);
 }
 
 RamCache::Usage RamCache::usage() const {
-  absl::MutexLock lock(&mutex_);
-  return {slots_.size(), used_, capacity_, hits_, misses_, evictions_};
+  Usage usage;
+  usage.capacity_bytes = capacity_;
+  for (const Table& table : tables_) {
+    absl::MutexLock lock(&table.mutex);
+    usage.hits += table.hits;
+    usage.misses += table.misses;
+  }
+  absl::MutexLock lock(&policy_mutex_);
+  usage.blocks = blocks_;
+  usage.used_bytes = used_;
+  usage.evictions = evictions_;
+  return usage;
 }
 
 }  // namespace kvstore

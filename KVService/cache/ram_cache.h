@@ -1,12 +1,16 @@
-// The RAM tier: blobs by block, bounded in bytes, the coldest given up first (eviction/).
+// The RAM tier: blobs by block, bounded in bytes; which to give up says the policy (eviction/).
 #ifndef KVSERVICE_CACHE_RAM_CACHE_H_
 #define KVSERVICE_CACHE_RAM_CACHE_H_
 
+#include <array>
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "KVCommon/chunked_vector.h"
 #include "KVCommon/slice.h"
 #include "KVService/block/block_id.h"
 #include "KVService/eviction/prefix_lru.h"
@@ -16,61 +20,83 @@
 
 namespace kvstore {
 
-// Thread-safe. The lock is held for table work only, never while memory is freed.
+// Thread-safe. A reader takes the lock of one of many tables, which is held for a lookup, an insertion
+// or a removal in it and for nothing else: it never waits for an eviction. No lock is held while
+// memory is freed.
 class RamCache {
  public:
-  // Charged for each block beside its bytes: tables, allocator, control block, and the record's
-  // header where the block was read from disk.
+  // Charged for each block beside the memory that its bytes hold: tables, policy, control block.
   static constexpr uint64_t kOverheadBytes = 512;
 
   struct Usage {
     uint64_t blocks = 0;
-    uint64_t used_bytes = 0;
+    uint64_t used_bytes = 0;  // memory that the blocks hold, and kOverheadBytes each
     uint64_t capacity_bytes = 0;
     uint64_t hits = 0;
     uint64_t misses = 0;
     uint64_t evictions = 0;
   };
 
-  // 0 bytes: holds nothing.
-  explicit RamCache(uint64_t capacity_bytes) : capacity_(capacity_bytes) {}
+  // `others`: bytes that other things than cached blocks take of the capacity at the moment, without
+  // `incoming`, which is about to be cached; asked by each Put. None where it is empty. A capacity of
+  // 0 holds nothing.
+  using Others = std::function<uint64_t(const Slice& incoming)>;
+  explicit RamCache(uint64_t capacity_bytes, Others others = nullptr)
+      : capacity_(capacity_bytes), others_(std::move(others)) {}
 
   // The block's bytes, or an empty slice. Counts as a hit or a miss; recency is Touch's matter.
   Slice Get(const BlockId& id);
 
-  // Keeps the block, right behind its parent in recency where that is here too, and gives up colder
-  // ones for it. A block larger than the capacity is not kept; one that is here already stays.
+  // Keeps the block, and gives up others for it. One that does not fit is not kept; one that is here
+  // already stays.
   void Put(const BlockId& id, Slice data, const std::optional<BlockId>& parent);
 
   bool Contains(const BlockId& id) const;
 
   void Erase(const BlockId& id);
 
-  // Marks a prompt's blocks as just used; in its order, first block first.
-  void Touch(std::span<const BlockId> prompt);
+  // Marks the blocks that a Lookup found as just used; in the prompt's order, first block first.
+  void Touch(std::span<const BlockId> found);
+
+  // The memory that cached blocks hold. Cheap.
+  uint64_t held_bytes() const { return held_.load(std::memory_order_relaxed); }
 
   Usage usage() const;
 
  private:
   struct Entry {
-    BlockId id;
     Slice data;
+    uint32_t slot = 0;  // the policy's number of it
   };
+  struct Table {
+    mutable absl::Mutex mutex;
+    absl::flat_hash_map<BlockId, Entry> entries ABSL_GUARDED_BY(mutex);
+    uint64_t hits ABSL_GUARDED_BY(mutex) = 0;
+    uint64_t misses ABSL_GUARDED_BY(mutex) = 0;
+  };
+  static constexpr size_t kTables = 16;
 
-  static uint64_t CostOf(const Slice& data) { return data.size() + kOverheadBytes; }
-  // Moves the entry's bytes to `freed`, for the caller to drop without the lock.
-  void Remove(uint32_t slot, std::vector<Slice>* freed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static uint64_t CostOf(const Slice& data) { return data.held_bytes() + kOverheadBytes; }
+  Table& TableOf(const BlockId& id) const;
+  std::optional<uint32_t> SlotOf(const BlockId& id) const;
+  uint32_t TakeSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(policy_mutex_);
+  // Moves the block's bytes to `freed`, for the caller to drop without a lock.
+  void Remove(const BlockId& id, std::vector<Slice>* freed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(policy_mutex_);
 
   const uint64_t capacity_;
-  mutable absl::Mutex mutex_;
-  absl::flat_hash_map<BlockId, uint32_t> slots_ ABSL_GUARDED_BY(mutex_);
-  std::vector<Entry> entries_ ABSL_GUARDED_BY(mutex_);
-  std::vector<uint32_t> free_slots_ ABSL_GUARDED_BY(mutex_);
-  PrefixLru recency_ ABSL_GUARDED_BY(mutex_);
-  uint64_t used_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t hits_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t misses_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t evictions_ ABSL_GUARDED_BY(mutex_) = 0;
+  const Others others_;
+  mutable std::array<Table, kTables> tables_;
+  std::atomic<uint64_t> held_ = 0;
+
+  // Taken before a table's. Whoever adds or removes blocks has it.
+  mutable absl::Mutex policy_mutex_;
+  PrefixLru recency_ ABSL_GUARDED_BY(policy_mutex_);
+  ChunkedVector<BlockId> ids_ ABSL_GUARDED_BY(policy_mutex_);  // by slot
+  std::vector<uint32_t> free_slots_ ABSL_GUARDED_BY(policy_mutex_);
+  uint64_t blocks_ ABSL_GUARDED_BY(policy_mutex_) = 0;
+  uint64_t used_ ABSL_GUARDED_BY(policy_mutex_) = 0;
+  uint64_t evictions_ ABSL_GUARDED_BY(policy_mutex_) = 0;
 };
 
 }  // namespace kvstore

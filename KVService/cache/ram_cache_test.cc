@@ -70,6 +70,23 @@ TEST(RamCache, HoldsNothingWithNoCapacityAndNothingTooLarge) {
   EXPECT_TRUE(small.Get(Id(2)).empty());
 }
 
+TEST(RamCache, MakesRoomForWhatElseIsInMemory) {
+  uint64_t others = 0;
+  RamCache cache(10 * kCost, [&](const Slice& incoming) {
+    EXPECT_EQ(incoming.size(), kSize);
+    return others;
+  });
+  for (uint64_t i = 0; i < 10; ++i) cache.Put(Id(i), Filled(kSize, 'a'), std::nullopt);
+  EXPECT_EQ(cache.usage().blocks, 10u);
+  others = 4 * kCost;
+  cache.Put(Id(20), Filled(kSize, 'b'), std::nullopt);
+  EXPECT_EQ(cache.usage().blocks, 6u);
+  EXPECT_FALSE(cache.Get(Id(20)).empty());
+  others = 100 * kCost;
+  cache.Put(Id(21), Filled(kSize, 'b'), std::nullopt);
+  EXPECT_EQ(cache.usage().blocks, 6u) << "what cannot be kept costs nobody his place";
+}
+
 TEST(RamCache, AnEvictedSliceLivesAsLongAsItsReader) {
   RamCache cache(kCost);
   cache.Put(Id(1), Filled(kSize, 'a'), std::nullopt);

@@ -121,6 +121,14 @@ bool BloomFilter::MayContain(uint64_t key) const {
   return false;
 }
 
+uint64_t BloomFilter::memory_bytes() const {
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < count_.load(std::memory_order_acquire); ++i) {
+    bytes += layers_[i].load(std::memory_order_acquire)->lines * sizeof(Layer::Line);
+  }
+  return bytes;
+}
+
 BloomStats BloomFilter::stats() const {
   BloomStats stats;
   double none = 1;

@@ -39,6 +39,7 @@ class BloomFilter {
   bool MayContain(uint64_t key) const;
 
   BloomStats stats() const;
+  uint64_t memory_bytes() const;  // cheap, where stats() looks at samples
 
  private:
   struct Layer;

@@ -159,6 +159,10 @@ void PrefixIndex::FindEach(const Space& space, std::span<const Wanted> wanted,
       const auto slot = by_digest_.LastOfBucket(HashOfDigest(*number, each.digest));
       if (slot) entries_.Prefetch(*slot);
     }
+    for (const Wanted& each : wanted) {
+      const auto slot = by_digest_.LastOfBucket(HashOfDigest(*number, each.digest));
+      if (slot) entries_.Prefetch(entries_[*slot].next_version);  // the first of the bucket
+    }
   }
   for (size_t i = 0; i < wanted.size(); ++i) {
     const Versions versions =

@@ -90,7 +90,16 @@ ChunkStore::ChunkStore(ChunkStoreOptions options, std::unique_ptr<BlobStore> sto
       locations_(key),
       bloom_(shared ? options.bloom_blocks : 1, options.bloom_false_positive_rate),
       containers_(shared, this),
-      ram_(options.memory_bytes) {}
+      ram_(options.memory_bytes, [this](const Slice& incoming) { return OtherMemory(incoming); }) {}
+
+// The index, and blocks on their way in and out. A cached block that a reply still refers to counts
+// once, as cached.
+uint64_t ChunkStore::OtherMemory(const Slice& incoming) const {
+  const uint64_t cached = ram_.held_bytes() + incoming.held_bytes();
+  const uint64_t live = Buffer::LiveBytes();
+  return index_.memory_bytes() + bloom_.memory_bytes() + Buffer::IdleBytes() +
+         (live > cached ? live - cached : 0);
+}
 
 ChunkStore::~ChunkStore() { Close().IgnoreError(); }  // who wants to know calls Close
 

@@ -36,7 +36,8 @@
 namespace kvstore {
 
 struct ChunkStoreOptions {
-  uint64_t memory_bytes = uint64_t{1} << 30;  // of the RAM tier; 0 for none
+  // Of cached blocks, blocks on their way in and out, index and filter together; 0: caches nothing.
+  uint64_t memory_bytes = uint64_t{1} << 30;
   // Of chunks whose write has begun and not ended. Beyond it writes get RESOURCE_EXHAUSTED.
   uint64_t max_pending_write_bytes = uint64_t{512} << 20;
   // The blocks that a Lookup found and that are not in RAM are fetched at once, up to
@@ -138,6 +139,7 @@ class ChunkStore : private BlobListener {
              const LocationCodec::Key& key);
 
   void LoadIndex(std::vector<BlobInfo> blobs);
+  uint64_t OtherMemory(const Slice& incoming) const;
 
   // Of a shared storage: what its log tells.
   void OnChanges(std::span<const BlobChange> changes) override;
