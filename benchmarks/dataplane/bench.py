@@ -37,6 +37,16 @@ def client(options, contender, server, case, *further):
     return done.stdout, ""
 
 
+def fill(options, contender, server):
+    """Writes so much once, whatever it takes."""
+    case = plan.Case("fill", "write", "1.2MB", plan.BLOCK, 64, 8, [])
+    if contender.fill_bytes:
+        output, error = client(options, contender, server, case, "--warmup", "0", "--seconds", "25",
+                               "--max-ops", str(contender.fill_bytes // plan.BLOCK))
+        if output is None:
+            raise RuntimeError(f"{contender.name} cannot be filled: {error}")
+
+
 def prepare(options, contender, server, case):
     if case.op == "write" or contender.client in ("raw", "protobuf", "tcp", "nginx"):
         return
@@ -76,6 +86,7 @@ def run_group(options, group, everyone, root):
                 if name not in servers:
                     folder = os.path.join(root, f"{group.name}-{name}".replace(" ", "-"))
                     servers[name] = everyone[name].start(folder)
+                    fill(options, everyone[name], servers[name])
                 prepare(options, everyone[name], servers[name], case)
             result = report.summarise(case, measure(options, case, servers, everyone))
             results.append(result)

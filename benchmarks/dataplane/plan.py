@@ -54,8 +54,10 @@ BARS = [
     Bar("Read 1.2 MB x 8 : Redis GET", READ, "ours", "redis", 1.0),
     Bar("Read 1.2 MB x 8 : protobuf by default", READ, "ours", "protobuf", 2.5),
     Bar("StreamingRead of 64 : bare stream", STREAM, "ours", "raw", 0.90),
-    Bar("Write 1.2 MB x 8, none : bare gRPC", WRITE, "ours", "raw", 0.85),
-    Bar("Write 1.2 MB x 8, none : Redis SET", WRITE, "ours", "redis", 1.0),
+    Bar("Write 1.2 MB x 8, none : bare gRPC", WRITE, "ours full", "raw", 0.85),
+    Bar("Write 1.2 MB x 8, none : Redis SET", WRITE, "ours full", "redis", 1.0),
+    Bar("Write 1.2 MB x 8, none, not full yet : bare gRPC", WRITE, "ours", "raw", 0.85),
+    Bar("Write 1.2 MB x 8, none, not full yet : Redis SET", WRITE, "ours", "redis", 1.0),
     Bar("Write 1.2 MB x 8, batch : file loop", BATCH, "ours batch", "file loop", 0.8),
     Bar("Write 1.2 MB x 8, batch : Redis AOF", BATCH, "ours batch", "redis aof", 3.0),
     Bar("Lookup of 64 x 8 : bare echo", LOOKUP, "ours", "raw", 0.7),
@@ -75,7 +77,7 @@ def bar_cases(rounds):
         "lookups": [Case(LOOKUP, "lookup", "64", LOOKUP_BYTES, 64, 8,
                          ["ours", "raw", "protobuf"], rounds=rounds)],
         "writes": [Case(WRITE, "write", blocks=64, in_flight=8, max_ops=written,
-                        contenders=["ours", "raw", "redis"], **block)],
+                        contenders=["ours full", "raw", "redis", "ours"], **block)],
         "durable writes": [Case(BATCH, "write", blocks=1000, in_flight=8, max_ops=written,
                                 contenders=["ours batch", "file loop", "redis aof"], **block)],
         # No block twice a sample.
@@ -86,9 +88,9 @@ def bar_cases(rounds):
 
 def matrix(cases):
     """All sizes, depths and contenders; what a bar is for keeps its longer time."""
-    readers = ["ours", "raw", "redis", "protobuf", "tcp", "memcached", "nginx"]
+    others = ["raw", "redis", "protobuf", "tcp", "memcached"]
     short = dict(seconds=0.5, warmup=0.15)
-    for op, names in (("read", readers), ("write", readers[:-1])):
+    for op, names in (("read", ["ours", *others, "nginx"]), ("write", ["ours full", *others, "ours"])):
         for size, (size_bytes, blocks) in SIZES.items():
             for depth in IN_FLIGHT:
                 most = max(MOST_WRITTEN // size_bytes, 2 * depth) if op == "write" else 0

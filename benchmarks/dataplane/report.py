@@ -106,6 +106,10 @@ def disk_bar(case):
                    ratio(case, "ours disk", "ours"), 0.8)
 
 
+def text_of(value):
+    return json.dumps(value, indent=1)
+
+
 def print_bars(results):
     if not results:
         return
