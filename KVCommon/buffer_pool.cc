@@ -30,6 +30,13 @@ size_t BufferPool::FootprintOf(size_t size) {
 std::byte* BufferPool::Take(size_t size) {
   const size_t footprint = FootprintOf(size);
   live_.fetch_add(footprint, std::memory_order_relaxed);
+  std::byte* memory;
+  if (std::byte* const idle = TakeIdle(footprint, &memory)) return idle;
+  PopulatePages(memory, footprint);
+  return memory;
+}
+
+std::byte* BufferPool::TakeIdle(size_t footprint, std::byte** fresh) {
   absl::MutexLock lock(&mutex_);
   Class& of = classes_[footprint];
   if (!of.idle.empty()) {
@@ -41,12 +48,13 @@ std::byte* BufferPool::Take(size_t size) {
     idle_bytes_.fetch_sub(footprint, std::memory_order_relaxed);
     return memory;
   }
-  if (!of.clean.empty()) {
-    std::byte* const memory = of.clean.back();
+  if (of.clean.empty()) {
+    *fresh = Cut(footprint, &of);
+  } else {
+    *fresh = of.clean.back();
     of.clean.pop_back();
-    return memory;
   }
-  return Cut(footprint, &of);
+  return nullptr;
 }
 
 std::byte* BufferPool::Cut(size_t footprint, Class* of) {

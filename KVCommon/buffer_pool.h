@@ -73,6 +73,8 @@ class BufferPool {
     size_t size;
   };
 
+  // Memory that is ready; or nullptr, and some in `fresh` whose pages the system has yet to give.
+  std::byte* TakeIdle(size_t footprint, std::byte** fresh) ABSL_LOCKS_EXCLUDED(mutex_);
   std::byte* Cut(size_t footprint, Class* of) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::atomic<size_t> live_ = 0;

@@ -34,7 +34,9 @@ class ChunkedVector {
   void GrowTo(size_t size) {
     if (size <= size_) return;
     while (chunks_.size() * kPerChunk < size) {
-      chunks_.push_back(reinterpret_cast<T*>(MapPages(kChunkBytes, true)));
+      std::byte* const chunk = MapPages(kChunkBytes, true);
+      PopulatePages(chunk, kChunkBytes);
+      chunks_.push_back(reinterpret_cast<T*>(chunk));
     }
     size_ = size;
   }
@@ -45,7 +47,7 @@ class ChunkedVector {
     if constexpr (sizeof(T) > 8) __builtin_prefetch(at + sizeof(T) - 1);
   }
 
-  // Of its elements. The system may give up to two huge pages more.
+  // Of its elements; up to a chunk of 4 MiB more is there for the next.
   size_t memory_bytes() const { return size_ * sizeof(T); }
 
  private:

@@ -15,6 +15,11 @@ inline constexpr size_t kHugePageBytes = size_t{2} << 20;
 // ends. REQUIRES: size is a multiple of kPageBytes.
 std::byte* MapPages(size_t size, bool huge);
 
+// Has the system give the range's memory now, at once: on virtual machines 10 to 40 times cheaper than
+// page by page as they are touched. The pages keep what they hold. Where that cannot be they come as
+// they are touched.
+void PopulatePages(std::byte* start, size_t size);
+
 void UnmapPages(std::byte* start, size_t size);
 
 // Gives the memory back and keeps the addresses: the whole pages of the range read as zeros from then

@@ -21,6 +21,13 @@ std::byte* MapPages(size_t size, bool huge) {
   return begin + before;
 }
 
+void PopulatePages(std::byte* start, size_t size) {
+  const size_t before = reinterpret_cast<uintptr_t>(start) % kPageBytes;
+#ifdef MADV_POPULATE_WRITE
+  madvise(start - before, size + before, MADV_POPULATE_WRITE);  // Linux 5.14 and later
+#endif
+}
+
 void UnmapPages(std::byte* start, size_t size) {
   if (size > 0) KV_CHECK(munmap(start, size) == 0);
 }
