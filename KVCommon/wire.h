@@ -62,6 +62,9 @@ struct LookupRequest {
   std::string completion_id;
   std::vector<Token> tokens;
   std::vector<uint64_t> precomputed_hashes;
+
+  // Empties all, and keeps the memory.
+  void Clear();
 };
 
 struct BlockLocation {
@@ -109,6 +112,8 @@ struct WriteResponse {
 };
 
 absl::StatusOr<LookupRequest> ParseLookupRequest(Pieces message);
+// The same into an object that is used again and again, and then allocates nothing.
+absl::Status ParseLookupRequest(Pieces message, LookupRequest* into);
 absl::StatusOr<LookupResponse> ParseLookupResponse(Pieces message);
 absl::StatusOr<ReadRequest> ParseReadRequest(Pieces message);
 absl::StatusOr<ReadResponse> ParseReadResponse(Pieces message);
@@ -120,6 +125,14 @@ std::string Encode(const LookupRequest& request);
 std::string Encode(const LookupResponse& response);
 std::string Encode(const ReadRequest& request);
 std::string Encode(const WriteResponse& response);
+
+// The LookupResponse of a Lookup that went well, into `out`, whose memory is reused.
+struct FoundLocation {
+  uint64_t hash = 0;
+  std::string_view location;
+};
+void EncodeFound(std::span<const FoundLocation> found, const ServerMetrics& metrics,
+                 std::string* out);
 
 // A message with the large part left out, to be sent between head and tail.
 struct Frame {

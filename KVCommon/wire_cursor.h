@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "KVCommon/wire.h"
+#include "KVCommon/wire_varints.h"
 
 namespace kvstore::wire {
 
@@ -55,6 +57,37 @@ class Cursor {
       }
     }
     return longest < kMaxVarintBytes && ReadSplitVarint(value);
+  }
+
+  // Appends the varints that fill the next `size` bytes; false where they are not that, or more than
+  // `limit` would be in `values`. Integer has 64 bits.
+  template <typename Integer>
+  bool ReadVarints(size_t size, size_t limit, std::vector<Integer>* values) {
+    static_assert(sizeof(Integer) == sizeof(uint64_t));
+    const size_t outer = Enter(size);
+    while (left_ > 0) {
+      const ByteView here(at_, std::min<size_t>(end_ - at_, left_));
+      const size_t count = CountVarints(here);
+      const size_t before = values->size();
+      if (count > limit - before) return false;
+      if (count == 0) {  // one that crosses into the next piece, with its first bytes alone here
+        uint64_t value;
+        if (before == limit || !ReadVarint(&value)) return false;
+        values->push_back(static_cast<Integer>(value));
+        continue;
+      }
+      values->resize(before + count);
+      // Signed and unsigned of one type may share memory.
+      const size_t taken =
+          DecodeVarints(here, reinterpret_cast<uint64_t*>(values->data() + before));
+      if (taken == 0) return false;
+      Advance(taken);
+      if (taken == here.size()) continue;
+      // What is left of the piece must be a varint's beginning: all that end in it were taken.
+      if (left_ > 0 && CountVarints({at_, std::min<size_t>(end_ - at_, left_)}) > 0) return false;
+    }
+    Leave(outer);
+    return true;
   }
 
   bool ReadText(size_t size, std::string* text) {

@@ -94,6 +94,23 @@ std::string Encode(const LookupResponse& response) {
   return out;
 }
 
+void EncodeFound(std::span<const FoundLocation> found, const ServerMetrics& metrics,
+                 std::string* out) {
+  out->clear();
+  PutInteger(out, 1, found.size());
+  if (!found.empty()) PutInteger(out, 2, found.back().hash);
+  for (const FoundLocation& each : found) {
+    const size_t hash = each.hash == 0 ? 0 : 1 + VarintSize(each.hash);
+    const size_t text = each.location.size();
+    PutTag(out, 3, kLengthDelimited);
+    PutVarint(out, hash + (text == 0 ? 0 : 1 + VarintSize(text) + text));
+    PutInteger(out, 1, each.hash);
+    PutString(out, 2, each.location);
+  }
+  PutInteger(out, 5, 1);  // success
+  PutMetrics(out, 6, metrics);
+}
+
 std::string Encode(const ReadRequest& request) {
   std::string out;
   PutString(&out, 1, request.resource_name);

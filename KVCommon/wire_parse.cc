@@ -106,16 +106,7 @@ Outcome ReadRepeated(Cursor& in, Field field, size_t limit, std::vector<Integer>
   if (field.type != kLengthDelimited) return Outcome::kUnknown;
   size_t length;
   if (!ReadLength(in, &length)) return Outcome::kBad;
-  const size_t outer = in.Enter(length);
-  // Once: reserve() allocates exactly what it is told, so a message of many short runs would copy
-  // all values for each.
-  if (values->empty()) values->reserve(std::min(length, limit));
-  while (in.left() > 0) {
-    if (values->size() >= limit || !in.ReadVarint(&raw)) return Outcome::kBad;
-    values->push_back(static_cast<Integer>(raw));
-  }
-  in.Leave(outer);
-  return Outcome::kRead;
+  return Done(in.ReadVarints(length, limit, values));
 }
 
 // A nested message, walked by `walk` within its length.
@@ -203,9 +194,24 @@ absl::Status ChunkError(const char* what) {
 
 }  // namespace
 
+void LookupRequest::Clear() {
+  for (std::string* text : {&resource_name, &container_name, &partition_key, &completion_id}) {
+    text->clear();
+  }
+  tokens.clear();
+  precomputed_hashes.clear();
+}
+
 absl::StatusOr<LookupRequest> ParseLookupRequest(Pieces message) {
-  Cursor in(message);
   LookupRequest request;
+  KV_RETURN_IF_ERROR(ParseLookupRequest(message, &request));
+  return request;
+}
+
+absl::Status ParseLookupRequest(Pieces message, LookupRequest* into) {
+  Cursor in(message);
+  LookupRequest& request = *into;
+  request.Clear();
   const bool ok = Walk(in, [&](Field field) {
     switch (field.number) {
       case 1:
@@ -230,7 +236,7 @@ absl::StatusOr<LookupRequest> ParseLookupRequest(Pieces message) {
         "more than {} tokens",
         kMaxPromptTokens));
   }
-  return request;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<LookupResponse> ParseLookupResponse(Pieces message) {

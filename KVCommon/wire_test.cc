@@ -229,6 +229,25 @@ TEST_F(WireTest, SmallMessagesGoBothWays) {
   }
 }
 
+TEST_F(WireTest, WhatALookupFoundIsEncodedAsItsResponse) {
+  std::string encoded = "left over";
+  for (size_t count : {0, 1, 3, 200}) {
+    LookupResponse response;
+    std::vector<FoundLocation> found;
+    for (size_t i = 0; i < count; ++i) {
+      const uint64_t hash = i % 5 == 4 ? 0 : random_() >> (random_() % 64);
+      response.locations.push_back({hash, std::string(i % 7 == 6 ? 0 : i, 'x')});
+      response.last_hash = hash;
+    }
+    for (const auto& each : response.locations) found.push_back({each.hash, each.location});
+    response.cached_blocks = static_cast<int32_t>(count);
+    response.success = true;
+    response.metrics = {1, 300, 299};
+    EncodeFound(found, response.metrics, &encoded);
+    EXPECT_EQ(encoded, Encode(response));
+  }
+}
+
 // Valid encodings that nobody's generated code writes: they mean the same and are not canonical.
 TEST_F(WireTest, OddButValidChunksMeanTheSameAndAreNotCanonical) {
   const std::string hash_5("\x08\x05", 2);

@@ -43,6 +43,12 @@ struct BlockVersion {
   bool operator==(const BlockVersion&) const = default;
 };
 
+// What a block's versions are looked up by.
+struct BlockDigest {
+  Digest digest{};
+  uint32_t tokens_crc = 0;
+};
+
 // The partition as all tables in memory know it: SHA-256 of account, container and partition
 // digest, cut to 128 bits.
 using Space = std::array<uint8_t, 16>;

@@ -52,7 +52,7 @@ class LocationTest : public testing::Test {
 };
 
 TEST_F(LocationTest, RoundTrips) {
-  const std::string location = codec_.Encode(container_, ABlock());
+  const std::string location(AsText(codec_.Encode(container_, ABlock())));
   EXPECT_EQ(location.size(), 96u);
   const std::optional<NamedBlock> back = codec_.Decode(container_, location);
   ASSERT_TRUE(back.has_value());
@@ -61,7 +61,7 @@ TEST_F(LocationTest, RoundTrips) {
 }
 
 TEST_F(LocationTest, NoChangedCharacterPasses) {
-  const std::string location = codec_.Encode(container_, ABlock());
+  const std::string location(AsText(codec_.Encode(container_, ABlock())));
   for (size_t i = 0; i < location.size(); ++i) {
     for (char c : {'A', 'B', '_', '=', ' ', '\0'}) {
       if (location[i] == c) continue;
@@ -73,7 +73,7 @@ TEST_F(LocationTest, NoChangedCharacterPasses) {
 }
 
 TEST_F(LocationTest, BelongsToItsContainerAndItsKey) {
-  const std::string location = codec_.Encode(container_, ABlock());
+  const std::string location(AsText(codec_.Encode(container_, ABlock())));
   EXPECT_FALSE(codec_.Decode({"acct", "other"}, location));
   EXPECT_FALSE(codec_.Decode({"other", "box"}, location));
   EXPECT_FALSE(codec_.Decode({"ac", "ctbox"}, location));
@@ -83,8 +83,8 @@ TEST_F(LocationTest, BelongsToItsContainerAndItsKey) {
 TEST_F(LocationTest, CannotBeTurnedIntoAnotherPartitions) {
   NamedBlock other = ABlock();
   other.partition = DigestPartition("mistral-7b");
-  const std::string mine = codec_.Encode(container_, ABlock());
-  const std::string theirs = codec_.Encode(container_, other);
+  const std::string mine(AsText(codec_.Encode(container_, ABlock())));
+  const std::string theirs(AsText(codec_.Encode(container_, other)));
   // Their partition digest on my block and MAC; every cut point.
   for (size_t cut = 1; cut < mine.size(); ++cut) {
     const std::string spliced = theirs.substr(0, cut) + mine.substr(cut);

@@ -48,6 +48,20 @@ NamedBlock Unpack(const uint8_t* at) {
   return block;
 }
 
+// By hand, since a Lookup makes one a block and the library's gives a string each.
+LocationText Base64Url(const std::array<uint8_t, kBodyBytes + kMacBytes>& bytes) {
+  static constexpr char kDigits[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  LocationText text;
+  static_assert(std::tuple_size_v<LocationText> == kTextBytes);
+  for (size_t i = 0; i < bytes.size() / 3; ++i) {
+    const uint32_t three = static_cast<uint32_t>(bytes[3 * i] << 16 | bytes[3 * i + 1] << 8) |
+                           bytes[3 * i + 2];
+    for (size_t j = 0; j < 4; ++j) text[4 * i + j] = kDigits[three >> (18 - 6 * j) & 63];
+  }
+  return text;
+}
+
 class SipHash {
  public:
   SipHash() : context_(EVP_MAC_CTX_new(Algorithm())) { KV_CHECK(context_ != nullptr); }
@@ -89,13 +103,13 @@ Mac MacOf(const LocationCodec::Key& key, const Container& container, ByteView bo
 
 }  // namespace
 
-std::string LocationCodec::Encode(const Container& container, const NamedBlock& block) const {
+LocationText LocationCodec::Encode(const Container& container, const NamedBlock& block) const {
   const Body body = Pack(block);
   const Mac mac = MacOf(key_, container, std::as_bytes(std::span(body)));
-  char whole[kBodyBytes + kMacBytes];
-  std::memcpy(whole, body.data(), kBodyBytes);
-  std::memcpy(whole + kBodyBytes, mac.data(), kMacBytes);
-  return absl::WebSafeBase64Escape(absl::string_view(whole, sizeof whole));
+  std::array<uint8_t, kBodyBytes + kMacBytes> whole;
+  std::memcpy(whole.data(), body.data(), kBodyBytes);
+  std::memcpy(whole.data() + kBodyBytes, mac.data(), kMacBytes);
+  return Base64Url(whole);
 }
 
 std::optional<NamedBlock> LocationCodec::Decode(const Container& container,

@@ -12,12 +12,14 @@
 #include <array>
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
 
 #include "KVService/block/block_id.h"
 
 namespace kvstore {
+
+using LocationText = std::array<char, 96>;
+inline std::string_view AsText(const LocationText& text) { return {text.data(), text.size()}; }
 
 // Thread-safe.
 class LocationCodec {
@@ -26,7 +28,7 @@ class LocationCodec {
 
   explicit LocationCodec(const Key& key) : key_(key) {}
 
-  std::string Encode(const Container& container, const NamedBlock& block) const;
+  LocationText Encode(const Container& container, const NamedBlock& block) const;
 
   // nullopt for anything that Encode did not make for this container with this key.
   std::optional<NamedBlock> Decode(const Container& container, std::string_view location) const;

@@ -147,19 +147,19 @@ PrefixIndex::Versions PrefixIndex::Find(const Space& space, const Digest& digest
   return VersionsOf(*number, digest, tokens_crc);
 }
 
-void PrefixIndex::FindEach(const Space& space, std::span<const Wanted> wanted,
+void PrefixIndex::FindEach(const Space& space, std::span<const BlockDigest> wanted,
                            absl::FunctionRef<bool(size_t, const Versions&)> visit) const {
   absl::ReaderMutexLock lock(&mutex_);
   const std::optional<uint32_t> number = FindSpace(space);
   if (number) {
-    for (const Wanted& each : wanted) {
+    for (const BlockDigest& each : wanted) {
       by_digest_.PrefetchBucket(HashOfDigest(*number, each.digest));
     }
-    for (const Wanted& each : wanted) {
+    for (const BlockDigest& each : wanted) {
       const auto slot = by_digest_.LastOfBucket(HashOfDigest(*number, each.digest));
       if (slot) entries_.Prefetch(*slot);
     }
-    for (const Wanted& each : wanted) {
+    for (const BlockDigest& each : wanted) {
       const auto slot = by_digest_.LastOfBucket(HashOfDigest(*number, each.digest));
       if (slot) entries_.Prefetch(entries_[*slot].next_version);  // the first of the bucket
     }

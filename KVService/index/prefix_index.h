@@ -73,14 +73,9 @@ class PrefixIndex {
   // The versions found by one digest: same tokens, same prefix, other hashes. Oldest first.
   Versions Find(const Space& space, const Digest& digest, uint32_t tokens_crc) const;
 
-  // What FindEach looks for.
-  struct Wanted {
-    Digest digest{};
-    uint32_t tokens_crc = 0;
-  };
   // Find for many at once, whose memory accesses then overlap. `visit` gets the versions of each, in
   // order, until it returns false; it runs under the lock and must not call the index.
-  void FindEach(const Space& space, std::span<const Wanted> wanted,
+  void FindEach(const Space& space, std::span<const BlockDigest> wanted,
                 absl::FunctionRef<bool(size_t, const Versions&)> visit) const;
 
   // How many versions of the partition bear this hash (none bears 0), counted up to 2: from 2 on,

@@ -35,6 +35,13 @@ class CallGate {
     return any;
   }
 
+  // Waits for all that run.
+  void AwaitEmpty() {
+    absl::MutexLock lock(&mutex_);
+    const auto empty = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; };
+    mutex_.Await(absl::Condition(&empty));
+  }
+
  private:
   absl::Mutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

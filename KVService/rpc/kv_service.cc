@@ -11,70 +11,34 @@
 namespace kvstore {
 namespace {
 
-absl::Status ShuttingDown() { return absl::UnavailableError("the server is shutting down"); }
+// Calls of each method that each queue waits for: as many can arrive at once.
+constexpr int kAwaitedCalls = 16;
 
-// A unary call from its arrival to its one Finish.
-class UnaryCall {
- public:
-  UnaryCall(RpcLog* log, CallGate* gate, grpc::CallbackServerContext* context, std::string_view rpc)
-      : log_(log), gate_(gate), reactor_(context->DefaultReactor()), admitted_(gate->Enter()) {
-    record.rpc = rpc;
-  }
+// Beyond it a thread gives the memory of a Lookup back, instead of keeping it for the next.
+constexpr size_t kKeptTokens = size_t{1} << 20;
 
-  // Not OK: the server is to end, and the call must finish with this.
-  absl::Status admission() const { return admitted_ ? absl::OkStatus() : ShuttingDown(); }
-
-  grpc::ServerUnaryReactor* reactor() const { return reactor_; }
-  const Stopwatch& watch() const { return watch_; }
-
-  grpc::ServerUnaryReactor* Finish(const absl::Status& status) {
-    record.code = CodeName(status.code());
-    record.total_us = watch_.elapsed_us();
-    log_->Write(record);
-    LogFailure(record, status);
-    // Copied: finishing may free what holds this call.
-    CallGate* const gate = admitted_ ? gate_ : nullptr;
-    grpc::ServerUnaryReactor* const reactor = reactor_;
-    reactor->Finish(ToGrpc(status));
-    if (gate != nullptr) gate->Leave();
-    return reactor;
-  }
-
-  RpcRecord record;
-
- private:
-  RpcLog* log_;
-  CallGate* gate_;
-  grpc::ServerUnaryReactor* reactor_;
-  bool admitted_;
-  Stopwatch watch_;
-};
-
-// A stream that comes when the server is to end.
-class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
- public:
-  RefusedStream() { Finish(ToGrpc(ShuttingDown())); }
-  void OnDone() override { delete this; }
-};
-
-struct ParsedLookup {
-  Container container;
-  ChunkStore::LookupQuery query;
-  std::string completion_id;
-};
-
-absl::StatusOr<ParsedLookup> ParseLookup(const grpc::ByteBuffer& bytes) {
+// Fills `lookup` and gives the container that it names.
+absl::StatusOr<Container> ParseLookup(const grpc::ByteBuffer& bytes, wire::LookupRequest* lookup) {
   const ReceivedMessage message(bytes);
-  ParsedLookup parsed;
-  KV_ASSIGN_OR_RETURN(wire::LookupRequest lookup, wire::ParseLookupRequest(message.pieces()));
-  KV_RETURN_IF_ERROR(CheckLength("completion_id", lookup.completion_id));
-  KV_RETURN_IF_ERROR(CheckLength("partition_key", lookup.partition_key));
-  KV_ASSIGN_OR_RETURN(parsed.container, ContainerOf(lookup.resource_name, lookup.container_name));
-  if (lookup.tokens.empty()) return absl::InvalidArgumentError("tokens are missing");
-  parsed.query = {std::move(lookup.partition_key), std::move(lookup.tokens),
-                  std::move(lookup.precomputed_hashes)};
-  parsed.completion_id = std::move(lookup.completion_id);
-  return parsed;
+  KV_RETURN_IF_ERROR(wire::ParseLookupRequest(message.pieces(), lookup));
+  KV_RETURN_IF_ERROR(CheckLength("completion_id", lookup->completion_id));
+  KV_RETURN_IF_ERROR(CheckLength("partition_key", lookup->partition_key));
+  KV_ASSIGN_OR_RETURN(Container container,
+                      ContainerOf(lookup->resource_name, lookup->container_name));
+  if (lookup->tokens.empty()) return absl::InvalidArgumentError("tokens are missing");
+  return container;
+}
+
+grpc::ByteBuffer AnswerLookup(const ChunkStore::LookupResult& result,
+                              const wire::ServerMetrics& metrics) {
+  thread_local std::vector<wire::FoundLocation> found;
+  thread_local std::string encoded;
+  found.clear();
+  for (const ChunkStore::FoundBlock& block : result.blocks) {
+    found.push_back({block.hash, AsText(block.location)});
+  }
+  wire::EncodeFound(found, metrics, &encoded);
+  return ToByteBuffer(encoded);
 }
 
 struct ParsedWrite {
@@ -110,96 +74,87 @@ absl::StatusOr<ParsedWrite> ParseWrite(const grpc::ByteBuffer& bytes) {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* KVService::Lookup(grpc::CallbackServerContext* context,
-                                            const grpc::ByteBuffer* request,
-                                            grpc::ByteBuffer* response) {
-  UnaryCall call(&log_, &gate_, context, "Lookup");
-  if (!call.admission().ok()) return call.Finish(call.admission());
-  absl::StatusOr<ParsedLookup> lookup = ParseLookup(*request);
-  if (!lookup.ok()) return call.Finish(lookup.status());
-  call.record.completion_id = std::move(lookup->completion_id);
-  call.record.blocks = static_cast<int64_t>(lookup->query.tokens.size() / kBlockTokens);
-  grpc::ServerUnaryReactor* reactor = call.reactor();
-  store_.Lookup(
-      lookup->container, std::move(lookup->query), DeadlineOf(context->deadline()),
-      [call = std::move(call), response](absl::StatusOr<ChunkStore::LookupResult> result) mutable {
-        if (!result.ok()) {
-          call.Finish(result.status());
-          return;
-        }
-        wire::LookupResponse found;
-        for (ChunkStore::FoundBlock& block : result->blocks) {
-          found.last_hash = block.hash;
-          found.locations.push_back({block.hash, std::move(block.location)});
-        }
-        found.cached_blocks = static_cast<int32_t>(found.locations.size());
-        found.success = true;
-        found.metrics = call.watch().Metrics(result->storage_us);
-        call.record.found = found.cached_blocks;
-        call.record.storage_us = result->storage_us;
-        *response = ToByteBuffer(wire::Encode(found));
-        call.Finish(absl::OkStatus());
-      });
-  return reactor;
+const UnaryCall::Method KVService::kLookup = {
+    "Lookup",
+    [](KVService* service, auto* context, auto* request, auto* writer, auto* queue, void* tag) {
+      service->RequestLookup(context, request, writer, queue, queue, tag);
+    },
+    &KVService::Lookup};
+
+const UnaryCall::Method KVService::kRead = {
+    "Read",
+    [](KVService* service, auto* context, auto* request, auto* writer, auto* queue, void* tag) {
+      service->RequestRead(context, request, writer, queue, queue, tag);
+    },
+    &KVService::Read};
+
+const UnaryCall::Method KVService::kWrite = {
+    "Write",
+    [](KVService* service, auto* context, auto* request, auto* writer, auto* queue, void* tag) {
+      service->RequestWrite(context, request, writer, queue, queue, tag);
+    },
+    &KVService::Write};
+
+void KVService::Serve(grpc::ServerCompletionQueue* queue) {
+  for (int i = 0; i < kAwaitedCalls; ++i) {
+    for (const UnaryCall::Method* method : {&kLookup, &kRead, &kWrite}) {
+      UnaryCall::Await(method, this, queue);
+    }
+    ReadStream::Await(this, queue);
+  }
 }
 
-grpc::ServerUnaryReactor* KVService::Read(grpc::CallbackServerContext* context,
-                                          const grpc::ByteBuffer* request,
-                                          grpc::ByteBuffer* response) {
-  UnaryCall call(&log_, &gate_, context, "Read");
-  call.record.blocks = 1;
-  if (!call.admission().ok()) return call.Finish(call.admission());
-  absl::StatusOr<LocatedRead> read = ParseRead(*request);
-  if (!read.ok()) return call.Finish(read.status());
-  call.record.completion_id = std::move(read->completion_id);
-  grpc::ServerUnaryReactor* reactor = call.reactor();
-  store_.Read(
-      read->container, read->location, DeadlineOf(context->deadline()),
-      [call = std::move(call), response](absl::StatusOr<ChunkStore::ReadResult> result) mutable {
-        if (!result.ok() && !absl::IsNotFound(result.status())) {
-          call.Finish(result.status());
-          return;
-        }
-        *response = AnswerRead(result, call.watch(), &call.record);
-        call.Finish(absl::OkStatus());
-      });
-  return reactor;
+void KVService::Lookup(UnaryCall* call) {
+  thread_local wire::LookupRequest lookup;
+  if (lookup.tokens.capacity() > kKeptTokens) lookup = {};
+  const absl::StatusOr<Container> container = ParseLookup(call->request(), &lookup);
+  if (!container.ok()) return call->Finish(container.status());
+  call->record.completion_id = lookup.completion_id;
+  call->record.blocks = static_cast<int64_t>(lookup.tokens.size() / kBlockTokens);
+  store_.Lookup(*container, {lookup.partition_key, lookup.tokens, lookup.precomputed_hashes},
+                call->deadline(), [call](absl::StatusOr<ChunkStore::LookupResult> result) {
+                  if (!result.ok()) return call->Finish(result.status());
+                  call->record.found = static_cast<int64_t>(result->blocks.size());
+                  call->record.storage_us = result->storage_us;
+                  call->response =
+                      AnswerLookup(*result, call->watch().Metrics(result->storage_us));
+                  call->Finish(absl::OkStatus());
+                });
 }
 
-grpc::ServerUnaryReactor* KVService::Write(grpc::CallbackServerContext* context,
-                                           const grpc::ByteBuffer* request,
-                                           grpc::ByteBuffer* response) {
-  UnaryCall call(&log_, &gate_, context, "Write");
-  call.record.blocks = 1;
-  if (!call.admission().ok()) return call.Finish(call.admission());
-  absl::StatusOr<ParsedWrite> write = ParseWrite(*request);
-  if (!write.ok()) return call.Finish(write.status());
-  call.record.completion_id = write->request.chunk.completion_id;
-  call.record.bytes = static_cast<int64_t>(write->chunk.size());
-  grpc::ServerUnaryReactor* reactor = call.reactor();
-  store_.Write(
-      write->container, write->request.chunk, std::move(write->chunk),
-      DeadlineOf(context->deadline()),
-      [call = std::move(call), response](absl::StatusOr<ChunkStore::WriteResult> result) mutable {
-        if (!result.ok()) {
-          call.Finish(result.status());
-          return;
-        }
-        call.record.storage_us = result->storage_us;
-        call.record.found = result->stored ? 0 : 1;
-        wire::WriteResponse written;
-        written.success = true;
-        written.metrics = call.watch().Metrics(result->storage_us);
-        *response = ToByteBuffer(wire::Encode(written));
-        call.Finish(absl::OkStatus());
-      });
-  return reactor;
+void KVService::Read(UnaryCall* call) {
+  call->record.blocks = 1;
+  absl::StatusOr<LocatedRead> read = ParseRead(call->request());
+  if (!read.ok()) return call->Finish(read.status());
+  call->record.completion_id = std::move(read->completion_id);
+  store_.Read(read->container, read->location, call->deadline(),
+              [call](absl::StatusOr<ChunkStore::ReadResult> result) {
+                if (!result.ok() && !absl::IsNotFound(result.status())) {
+                  return call->Finish(result.status());
+                }
+                call->response = AnswerRead(result, call->watch(), &call->record);
+                call->Finish(absl::OkStatus());
+              });
 }
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* KVService::StreamingRead(
-    grpc::CallbackServerContext* context) {
-  if (!gate_.Enter()) return new RefusedStream;
-  return new ReadStream(&store_, &log_, &gate_, &held_answers_, DeadlineOf(context->deadline()));
+void KVService::Write(UnaryCall* call) {
+  call->record.blocks = 1;
+  absl::StatusOr<ParsedWrite> write = ParseWrite(call->request());
+  if (!write.ok()) return call->Finish(write.status());
+  call->ReleaseRequest();  // the chunk was copied out of it
+  call->record.completion_id = write->request.chunk.completion_id;
+  call->record.bytes = static_cast<int64_t>(write->chunk.size());
+  store_.Write(write->container, write->request.chunk, std::move(write->chunk), call->deadline(),
+               [call](absl::StatusOr<ChunkStore::WriteResult> result) {
+                 if (!result.ok()) return call->Finish(result.status());
+                 call->record.storage_us = result->storage_us;
+                 call->record.found = result->stored ? 0 : 1;
+                 wire::WriteResponse written;
+                 written.success = true;
+                 written.metrics = call->watch().Metrics(result->storage_us);
+                 call->response = ToByteBuffer(wire::Encode(written));
+                 call->Finish(absl::OkStatus());
+               });
 }
 
 }  // namespace kvstore

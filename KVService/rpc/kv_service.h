@@ -1,42 +1,46 @@
-// KVStoreService over ChunkStore: gRPC's callback API on raw bytes. This layer checks requests,
-// frames answers and measures; it knows chunks, and of storage only what ChunkStore says.
+// KVStoreService over ChunkStore, on raw bytes. This layer checks requests, frames answers and
+// measures; it knows chunks, and of storage only what ChunkStore says.
 #ifndef KVSERVICE_RPC_KV_SERVICE_H_
 #define KVSERVICE_RPC_KV_SERVICE_H_
 
 #include "KVService/observe/rpc_log.h"
 #include "KVService/rpc/call_gate.h"
 #include "KVService/rpc/read_stream.h"
+#include "KVService/rpc/unary_call.h"
 #include "KVService/store/chunk_store.h"
 #include "kvstore.grpc.pb.h"
 
 namespace kvstore {
 
-using RawKVStoreService = KVStoreService::WithRawCallbackMethod_Lookup<
-    KVStoreService::WithRawCallbackMethod_Read<KVStoreService::WithRawCallbackMethod_StreamingRead<
-        KVStoreService::WithRawCallbackMethod_Write<KVStoreService::Service>>>>;
+using RawKVStoreService = KVStoreService::WithRawMethod_Lookup<
+    KVStoreService::WithRawMethod_Read<KVStoreService::WithRawMethod_StreamingRead<
+        KVStoreService::WithRawMethod_Write<KVStoreService::Service>>>>;
 
-// Both arguments must outlive the service.
+// Both arguments must outlive the service, and the service its calls.
 class KVService final : public RawKVStoreService {
  public:
   KVService(ChunkStore* store, RpcLog* log) : store_(*store), log_(*log) {}
 
-  grpc::ServerUnaryReactor* Lookup(grpc::CallbackServerContext* context,
-                                   const grpc::ByteBuffer* request,
-                                   grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* Read(grpc::CallbackServerContext* context,
-                                 const grpc::ByteBuffer* request,
-                                 grpc::ByteBuffer* response) override;
-  grpc::ServerUnaryReactor* Write(grpc::CallbackServerContext* context,
-                                  const grpc::ByteBuffer* request,
-                                  grpc::ByteBuffer* response) override;
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StreamingRead(
-      grpc::CallbackServerContext* context) override;
+  // Begins to take calls from the queue. REQUIRES: the server has started.
+  void Serve(grpc::ServerCompletionQueue* queue);
 
   // Refuses new calls with UNAVAILABLE and waits for those that run, until the deadline. Whether
   // any ran.
   bool Drain(absl::Time deadline) { return gate_.Close(deadline); }
 
+  // For the calls.
+  ChunkStore& store() { return store_; }
+  RpcLog& log() { return log_; }
+  CallGate& gate() { return gate_; }
+  HeldAnswers& held_answers() { return held_answers_; }
+
  private:
+  static const UnaryCall::Method kLookup, kRead, kWrite;
+
+  void Lookup(UnaryCall* call);
+  void Read(UnaryCall* call);
+  void Write(UnaryCall* call);
+
   ChunkStore& store_;
   RpcLog& log_;
   CallGate gate_;

@@ -5,6 +5,7 @@
 #include "KVCommon/limits.h"
 #include "KVCommon/status_macros.h"
 #include "KVService/rpc/byte_buffer.h"
+#include "KVService/rpc/kv_service.h"
 
 namespace kvstore {
 
@@ -42,19 +43,39 @@ grpc::ByteBuffer AnswerRead(const absl::StatusOr<ChunkStore::ReadResult>& result
   return ToByteBuffer(wire::FrameReadResponse(response, result->chunk.size()), result->chunk);
 }
 
-ReadStream::ReadStream(ChunkStore* store, RpcLog* log, CallGate* gate, HeldAnswers* held,
-                       absl::Time deadline)
-    : store_(*store), log_(*log), gate_(*gate), held_(*held), deadline_(deadline) {
+void ReadStream::Await(KVService* service, grpc::ServerCompletionQueue* queue) {
+  new ReadStream(service, queue);
+}
+
+ReadStream::ReadStream(KVService* service, grpc::ServerCompletionQueue* queue)
+    : service_(*service), queue_(queue) {
+  context_.AsyncNotifyWhenDone(done_.tag());
+  service->RequestStreamingRead(&context_, &stream_, queue, queue, began_.tag());
+}
+
+void ReadStream::Began(bool ok) {
+  if (!ok) {  // the server ends; there is no call to be done with
+    delete this;
+    return;
+  }
+  Await(&service_, queue_);
+  watch_ = Stopwatch();
+  deadline_ = DeadlineOf(context_.deadline());
+  admitted_ = service_.gate().Enter();
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);
     record_.rpc = "StreamingRead";
+    if (!admitted_) {
+      status_ = ShuttingDownError();
+      no_more_requests_ = true;
+    }
     actions = Next();
   }
   Perform(actions);
 }
 
-void ReadStream::OnReadDone(bool ok) {
+void ReadStream::Received(bool ok) {
   absl::StatusOr<LocatedRead> read = absl::CancelledError();
   if (ok) read = ParseRead(request_);
   uint64_t sequence = 0;
@@ -77,7 +98,7 @@ void ReadStream::OnReadDone(bool ok) {
   Perform(actions);
   if (!read.ok()) return;
   // The slot is not ready, which keeps the stream until the store has called back.
-  store_.Read(read->container, read->location, deadline_,
+  service_.store().Read(read->container, read->location, deadline_,
               [this, sequence](absl::StatusOr<ChunkStore::ReadResult> result) {
                 Actions actions;
                 {
@@ -95,7 +116,7 @@ void ReadStream::OnReadDone(bool ok) {
               });
 }
 
-void ReadStream::OnWriteDone(bool ok) {
+void ReadStream::Sent(bool ok) {
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);
@@ -107,19 +128,20 @@ void ReadStream::OnWriteDone(bool ok) {
   Perform(actions);
 }
 
-void ReadStream::OnCancel() {
+void ReadStream::Done(bool /*ok*/) {
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);
-    broken_ = true;
+    broken_ |= context_.IsCancelled() && !finished_;
     actions = Next();
   }
   Perform(actions);
+  End();
 }
 
 void ReadStream::Hold(int64_t bytes) {
   held_here_ += bytes;
-  held_.bytes.fetch_add(bytes, std::memory_order_relaxed);
+  service_.held_answers().bytes.fetch_add(bytes, std::memory_order_relaxed);
 }
 
 // What is being fetched is taken to be as large as the last answer. A stream with nothing under way
@@ -128,7 +150,7 @@ bool ReadStream::MayRead() const {
   if (slots_.empty() && !writing_) return true;
   return slots_.size() < kStreamWindow &&
          held_here_ + pending_ * last_bytes_ < HeldAnswers::kMostOfAStream &&
-         held_.bytes.load(std::memory_order_relaxed) < HeldAnswers::kMostOfAll;
+         service_.held_answers().bytes.load(std::memory_order_relaxed) < HeldAnswers::kMostOfAll;
 }
 
 ReadStream::Actions ReadStream::Next() {
@@ -157,20 +179,26 @@ ReadStream::Actions ReadStream::Next() {
 }
 
 void ReadStream::Perform(const Actions& actions) {
-  if (actions.write) StartWrite(&response_);
-  if (actions.read) StartRead(&request_);
-  if (actions.finish) Finish(ToGrpc(actions.status));
+  if (actions.write) stream_.Write(response_, sent_.tag());
+  if (actions.read) stream_.Read(&request_, received_.tag());
+  if (actions.finish) stream_.Finish(ToGrpc(actions.status), finished_step_.tag());
 }
 
-void ReadStream::OnDone() {
+void ReadStream::Finished(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
+    broken_ |= !ok;
     record_.code = broken_ ? "CANCELLED" : CodeName(status_.code());
     record_.total_us = watch_.elapsed_us();
-    log_.Write(record_);
+    service_.log().Write(record_);
     if (!broken_) LogFailure(record_, status_);
   }
-  gate_.Leave();
+  End();
+}
+
+void ReadStream::End() {
+  if (--ends_due_ > 0) return;
+  if (admitted_) service_.gate().Leave();
   delete this;
 }
 

@@ -2,21 +2,24 @@
 #ifndef KVSERVICE_RPC_READ_STREAM_H_
 #define KVSERVICE_RPC_READ_STREAM_H_
 
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/server_callback.h>
 
 #include <atomic>
 #include <deque>
 #include <string>
 
 #include "KVService/observe/rpc_log.h"
-#include "KVService/rpc/call_gate.h"
+#include "KVService/rpc/call_queues.h"
 #include "KVService/rpc/requests.h"
 #include "KVService/store/chunk_store.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 
 namespace kvstore {
+
+class KVService;
 
 // A ReadRequest, checked.
 struct LocatedRead {
@@ -44,16 +47,11 @@ struct HeldAnswers {
 //
 // A malformed request ends the stream with INVALID_ARGUMENT, after the answers before it. A block
 // that cannot be read is answered with success = false, and the stream goes on.
-class ReadStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+class ReadStream final {
  public:
-  // All pointers must outlive the stream. `gate` has let it in.
-  ReadStream(ChunkStore* store, RpcLog* log, CallGate* gate, HeldAnswers* held,
-             absl::Time deadline);
-
-  void OnReadDone(bool ok) override;
-  void OnWriteDone(bool ok) override;
-  void OnCancel() override;
-  void OnDone() override;
+  // Waits for a stream, which then makes the next one that waits. Both must live until the queue has
+  // ended.
+  static void Await(KVService* service, grpc::ServerCompletionQueue* queue);
 
  private:
   struct Slot {
@@ -63,6 +61,17 @@ class ReadStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     grpc::ByteBuffer response;
   };
 
+  // One of gRPC's operations, and whom to tell of its end.
+  struct Step final : CallEvent {
+    using Then = void (ReadStream::*)(bool ok);
+    Step(ReadStream* stream, Then then) : stream(stream), then(then) {}
+    void Happened(bool ok) override { (stream->*then)(ok); }
+    void* tag() { return static_cast<CallEvent*>(this); }
+
+    ReadStream* const stream;
+    const Then then;
+  };
+
   struct Actions {
     bool write = false;
     bool read = false;
@@ -70,20 +79,38 @@ class ReadStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::
     absl::Status status;
   };
 
+  ReadStream(KVService* service, grpc::ServerCompletionQueue* queue);
+
+  void Began(bool ok);
+  void Received(bool ok);
+  void Sent(bool ok);
+  void Finished(bool ok);
+  void Done(bool ok);  // the call has ended, as it should or by the client or the connection
+  void End();
+
   // What the state allows next, marked as under way. Every event updates the state and asks under
-  // one lock, and performs without it: in between, another thread's event may finish the stream,
-  // which then deletes itself, so nothing may be touched that is not under way.
+  // one lock, and performs without it. Fetches end on other threads; what gRPC has to say comes from
+  // the queue's one thread, so the stream cannot end while that is in one of these functions.
   void Hold(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Actions Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Perform(const Actions& actions);
 
-  ChunkStore& store_;
-  RpcLog& log_;
-  CallGate& gate_;
-  HeldAnswers& held_;
-  const absl::Time deadline_;
-  const Stopwatch watch_;
+  KVService& service_;
+  grpc::ServerCompletionQueue* const queue_;
+  grpc::ServerContext context_;
+  grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_{&context_};
+  Step began_{this, &ReadStream::Began};
+  Step received_{this, &ReadStream::Received};
+  Step sent_{this, &ReadStream::Sent};
+  Step finished_step_{this, &ReadStream::Finished};
+  Step done_{this, &ReadStream::Done};
+  absl::Time deadline_;
+  Stopwatch watch_;
+  // Of the queue's thread alone: the stream ends with the second of two events.
+  bool admitted_ = false;
+  int ends_due_ = 2;
+
   grpc::ByteBuffer request_;   // gRPC's while a read runs
   grpc::ByteBuffer response_;  // gRPC's while a write runs
 

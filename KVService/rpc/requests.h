@@ -27,6 +27,9 @@ absl::Status CheckLocation(const std::string& location);
 // INVALID_ARGUMENT where the field is longer than kMaxNameBytes.
 absl::Status CheckLength(std::string_view field, const std::string& value);
 
+// What calls get that come when the server is to end.
+absl::Status ShuttingDownError();
+
 grpc::Status ToGrpc(const absl::Status& status);
 
 // gRPC's name of a code: "OK", "INVALID_ARGUMENT"…

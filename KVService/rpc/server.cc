@@ -6,9 +6,11 @@
 #include <grpcpp/server_builder.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "KVCommon/limits.h"
+#include "KVService/rpc/call_queues.h"
 #include "KVService/rpc/kv_service.h"
 
 namespace kvstore {
@@ -17,6 +19,10 @@ namespace {
 constexpr int kConcurrentStreams = 200;
 constexpr int kKeepaliveMs = 10'000;
 constexpr std::chrono::milliseconds kLastAnswers{500};
+
+// A thread each. Moving megabytes keeps about one processor busy a queue; a machine's others have
+// clients, disks and networks to serve.
+size_t QueueCount() { return std::clamp<size_t>(std::thread::hardware_concurrency(), 2, 16); }
 
 // TCP_NODELAY is gRPC's default on every platform.
 void Configure(grpc::ServerBuilder& builder) {
@@ -46,6 +52,7 @@ struct RpcServer::Parts {
   Parts(ChunkStore* store, RpcLog* log) : service(store, log) {}
 
   KVService service;
+  std::unique_ptr<CallQueues> queues;  // end before the service that their calls are of
   std::unique_ptr<grpc::Server> server;
 };
 
@@ -59,11 +66,14 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const std::string& h
   int bound = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &bound);
   builder.RegisterService(&parts->service);
+  parts->queues = std::make_unique<CallQueues>(&builder, QueueCount());
   parts->server = builder.BuildAndStart();
   if (!parts->server || bound == 0) {
     return absl::UnavailableError(fmt::format(
         "cannot listen on {}: is the port taken, or the address not this machine's?", address));
   }
+  for (const auto& queue : parts->queues->queues()) parts->service.Serve(queue.get());
+  parts->queues->Run();
   return std::unique_ptr<RpcServer>(new RpcServer(std::move(parts), bound));
 }
 
@@ -79,7 +89,9 @@ void RpcServer::Shutdown(std::chrono::milliseconds grace) {
   // calls end first, and clients get a moment to take their answers.
   if (parts_->service.Drain(absl::FromChrono(deadline))) std::this_thread::sleep_for(kLastAnswers);
   parts_->server->Shutdown(deadline);
-  parts_->server->Wait();
+  // Cancelled calls have yet to end here: what they wait for in the store ends by itself.
+  parts_->service.gate().AwaitEmpty();
+  parts_->queues->Stop();
 }
 
 }  // namespace kvstore

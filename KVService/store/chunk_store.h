@@ -25,6 +25,7 @@
 #include "KVService/index/prefix_index.h"
 #include "KVService/storage/shared_blob_store.h"
 #include "KVService/store/prefix_probe.h"
+#include "KVService/store/prefix_walk.h"
 #include "KVService/store/shared_containers.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -71,14 +72,15 @@ struct ChunkStoreStats {
 // storage's; they must not block.
 class ChunkStore : private BlobListener {
  public:
+  // What it refers to has to live until Lookup returns, no longer.
   struct LookupQuery {
-    std::string partition;
-    std::vector<Token> tokens;
-    std::vector<uint64_t> precomputed_hashes;
+    std::string_view partition;
+    std::span<const Token> tokens;
+    std::span<const uint64_t> precomputed_hashes;
   };
   struct FoundBlock {
     uint64_t hash = 0;
-    std::string location;
+    LocationText location{};
   };
   struct LookupResult {
     std::vector<FoundBlock> blocks;
@@ -108,7 +110,8 @@ class ChunkStore : private BlobListener {
   // The leading blocks of the prompt that are stored, first block first (store/prefix_walk.h).
   // Answered before the call returns, from RAM, unless the storage is shared and the container not
   // open yet or not up to date. UNAVAILABLE where a container cannot be opened.
-  void Lookup(const Container& container, LookupQuery query, absl::Time deadline, LookupDone done);
+  void Lookup(const Container& container, const LookupQuery& query, absl::Time deadline,
+              LookupDone done);
 
   // The chunk at a location of this container; NOT_FOUND, without a message, where there is none:
   // evicted, corrupt (it is removed), or no location that this store gave out.
@@ -149,9 +152,13 @@ class ChunkStore : private BlobListener {
   void LearnFrom(const BlobInfo& info);
   void ForgetColdest();
 
+  struct Search;
   struct Looking;
+  LookupResult Found(const Search& search, std::span<const MatchedBlock> chain);
+  void LookUpShared(const Container& container, const LookupQuery& query, absl::Time deadline,
+                    LookupDone done);
   void Walk(std::unique_ptr<Looking> looking, bool may_probe);
-  std::vector<WantedBlock> WorthProbing(const Looking& looking, size_t found, bool up_to_date);
+  std::vector<WantedBlock> WorthProbing(const Search& search, size_t found, bool up_to_date);
   void Prefetch(const Container& container, const PartitionDigest& partition,
                 std::span<const BlockId> blocks);
 

@@ -24,36 +24,82 @@ uint64_t BloomKey(const Space& space, const Digest& digest, uint32_t tokens_crc)
 
 }  // namespace
 
+// What a Lookup asks for, in the store's terms.
+struct ChunkStore::Search {
+  const Container& container;
+  PartitionDigest partition;
+  Space space;
+  std::span<const Token> tokens;
+  std::span<const uint64_t> precomputed_hashes;
+  const LocationCodec* codec;
+};
+
+// A Lookup that may have to wait, with all that it asks for.
 struct ChunkStore::Looking {
   Container container;
-  LookupQuery query;
   PartitionDigest partition{};
-  Space space{};
+  std::vector<Token> tokens;
+  std::vector<uint64_t> precomputed_hashes;
   absl::Time deadline;
-  absl::Time start;
+  absl::Time start = absl::Now();
   const LocationCodec* codec = nullptr;
   int64_t storage_us = 0;
   LookupDone done;
+
+  Search search() const {
+    return {container, partition,          SpaceOf(container, partition),
+            tokens,    precomputed_hashes, codec};
+  }
 };
 
-void ChunkStore::Lookup(const Container& container, LookupQuery query, absl::Time deadline,
+void ChunkStore::Lookup(const Container& container, const LookupQuery& query, absl::Time deadline,
                         LookupDone done) {
+  if (shared_) return LookUpShared(container, query, deadline, std::move(done));
+  const PartitionDigest partition = DigestPartition(query.partition);
+  const Search search{container,    partition,                SpaceOf(container, partition),
+                      query.tokens, query.precomputed_hashes, &locations_};
+  thread_local std::vector<MatchedBlock> chain;
+  WalkPrefix(index_, search.space, query.tokens, query.precomputed_hashes, true, &chain);
+  std::move(done)(Found(search, chain));
+}
+
+ChunkStore::LookupResult ChunkStore::Found(const Search& search,
+                                           std::span<const MatchedBlock> chain) {
+  thread_local std::vector<BlockId> ids;
+  thread_local std::vector<PrefixIndex::Handle> handles;
+  ids.clear();
+  handles.clear();
+  LookupResult result;
+  result.blocks.reserve(chain.size());
+  for (const MatchedBlock& block : chain) {
+    result.blocks.push_back({block.version.hash, search.codec->Encode(search.container,
+                                                                      {search.partition,
+                                                                       block.version})});
+    ids.push_back({search.space, block.version});
+    handles.push_back(block.handle);
+  }
+  index_.Touch(handles);
+  ram_.Touch(ids);
+  if (options_.prefetch) Prefetch(search.container, search.partition, ids);
+  return result;
+}
+
+// ---- of a storage that is shared
+
+void ChunkStore::LookUpShared(const Container& container, const LookupQuery& query,
+                              absl::Time deadline, LookupDone done) {
+  if (!Begin()) return std::move(done)(absl::UnavailableError("the server is stopping"));
   auto looking = std::make_unique<Looking>();
   looking->container = container;
-  looking->query = std::move(query);
-  looking->partition = DigestPartition(looking->query.partition);
-  looking->space = SpaceOf(container, looking->partition);
+  looking->partition = DigestPartition(query.partition);
+  looking->tokens.assign(query.tokens.begin(), query.tokens.end());
+  looking->precomputed_hashes.assign(query.precomputed_hashes.begin(),
+                                     query.precomputed_hashes.end());
   looking->deadline = deadline;
-  looking->done = std::move(done);
-  looking->codec = &locations_;
-  if (!shared_) return Walk(std::move(looking), false);
-
-  if (!Begin()) return std::move(looking->done)(absl::UnavailableError("the server is stopping"));
-  looking->done = [this, done = std::move(looking->done)](auto result) mutable {
+  looking->done = [this, done = std::move(done)](auto result) mutable {
     std::move(done)(std::move(result));
     End();
   };
-  looking->start = absl::Now();
   containers_.Open(
       container, SharedContainers::Use::kRead,
       [this, looking = std::move(looking)](absl::StatusOr<const LocationCodec*> codec) mutable {
@@ -69,15 +115,14 @@ void ChunkStore::Lookup(const Container& container, LookupQuery query, absl::Tim
 }
 
 void ChunkStore::Walk(std::unique_ptr<Looking> looking, bool may_probe) {
-  const LookupQuery& query = looking->query;
-  const bool up_to_date =
-      !shared_ || shared_->UpToDate(looking->container.account, looking->container.name);
+  const Search search = looking->search();
+  const bool up_to_date = shared_->UpToDate(looking->container.account, looking->container.name);
   const bool complete = up_to_date && forgotten_.load(std::memory_order_relaxed) == 0;
-  thread_local std::vector<MatchedBlock> chain;
-  WalkPrefix(index_, looking->space, query.tokens, query.precomputed_hashes, complete, &chain);
+  std::vector<MatchedBlock> chain;
+  WalkPrefix(index_, search.space, search.tokens, search.precomputed_hashes, complete, &chain);
 
-  if (may_probe && !complete && chain.size() < query.tokens.size() / kBlockTokens) {
-    std::vector<WantedBlock> wanted = WorthProbing(*looking, chain.size(), up_to_date);
+  if (may_probe && !complete && chain.size() < search.tokens.size() / kBlockTokens) {
+    std::vector<WantedBlock> wanted = WorthProbing(search, chain.size(), up_to_date);
     if (!wanted.empty()) {
       const absl::Time deadline = std::min(looking->deadline, absl::Now() + kProbeTimeout);
       const Container container = looking->container;
@@ -97,36 +142,20 @@ void ChunkStore::Walk(std::unique_ptr<Looking> looking, bool may_probe) {
           });
     }
   }
-
-  LookupResult result;
+  LookupResult result = Found(search, chain);
   result.storage_us = looking->storage_us;
-  thread_local std::vector<BlockId> ids;
-  thread_local std::vector<PrefixIndex::Handle> handles;
-  ids.clear();
-  handles.clear();
-  result.blocks.reserve(chain.size());
-  for (const MatchedBlock& block : chain) {
-    result.blocks.push_back(
-        {block.version.hash,
-         looking->codec->Encode(looking->container, {looking->partition, block.version})});
-    ids.push_back({looking->space, block.version});
-    handles.push_back(block.handle);
-  }
-  index_.Touch(handles);
-  ram_.Touch(ids);
   if (looking->storage_us > 0) ForgetColdest();  // not before what was just learned is hot
-  if (options_.prefetch) Prefetch(looking->container, looking->partition, ids);
   std::move(looking->done)(std::move(result));
 }
 
 // Where all that the log has told was kept or is in the filter, its "no" ends the search.
-std::vector<WantedBlock> ChunkStore::WorthProbing(const Looking& looking, size_t found,
+std::vector<WantedBlock> ChunkStore::WorthProbing(const Search& search, size_t found,
                                                   bool up_to_date) {
   std::vector<WantedBlock> wanted =
-      WantedBlocks(looking.query.tokens, looking.query.precomputed_hashes, found);
+      WantedBlocks(search.tokens, search.precomputed_hashes, found);
   if (!up_to_date) return wanted;
   const auto denied = std::find_if(wanted.begin(), wanted.end(), [&](const WantedBlock& block) {
-    return !bloom_.MayContain(BloomKey(looking.space, block.digest, block.tokens_crc));
+    return !bloom_.MayContain(BloomKey(search.space, block.digest, block.tokens_crc));
   });
   wanted.erase(denied, wanted.end());
   return wanted;

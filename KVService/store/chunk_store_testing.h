@@ -98,14 +98,22 @@ inline absl::StatusOr<ChunkStore::LookupResult> TryLookup(ChunkStore& store,
   return result;
 }
 
-inline std::vector<ChunkStore::FoundBlock> LookupNow(ChunkStore& store,
+struct FoundNow {
+  uint64_t hash = 0;
+  std::string location;
+};
+inline std::vector<FoundNow> LookupNow(ChunkStore& store,
                                                      const std::vector<Token>& tokens,
                                                      const std::vector<uint64_t>& hashes = {},
                                                      const std::string& partition = "p") {
   auto result = TryLookup(store, tokens, hashes, partition);
   EXPECT_TRUE(result.ok()) << result.status();
   if (!result.ok()) return {};
-  return std::move(result->blocks);
+  std::vector<FoundNow> found;
+  for (const ChunkStore::FoundBlock& block : result->blocks) {
+    found.push_back({block.hash, std::string(AsText(block.location))});
+  }
+  return found;
 }
 
 }  // namespace kvstore

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "KVService/store/prefix_digester.h"
+
 namespace kvstore {
 namespace {
 
@@ -57,8 +59,9 @@ size_t FewestBreaks(std::span<const Candidate> candidates) {
 }
 
 struct Scratch {
+  PrefixDigester digester;
   Levels levels;
-  std::vector<PrefixIndex::Wanted> wanted;
+  std::vector<BlockDigest> wanted;
 };
 
 class Walk {
@@ -70,6 +73,7 @@ class Walk {
         tokens_(tokens),
         hashes_(hashes),
         any_by_parent_(by_parent && index.HasBlocksByParent(space)),
+        digester_(scratch->digester),
         levels_(scratch->levels),
         wanted_(scratch->wanted) {
     levels_.Clear();
@@ -110,9 +114,8 @@ class Walk {
     const size_t first = levels_.size();
     wanted_.resize(count);
     for (size_t i = 0; i < count; ++i) {
-      const BlockTokens block = Block(first + i);
-      digest_ = PrefixDigest(digest_, block);
-      wanted_[i] = {*digest_, TokensCrc(block)};
+      wanted_[i] = digester_.Run(digest_, Block(first + i));
+      digest_ = wanted_[i].digest;
     }
     index_.FindEach(space_, wanted_, [&](size_t i, const PrefixIndex::Versions& versions) {
       for (const PrefixIndex::Version& version : versions) {
@@ -131,7 +134,7 @@ class Walk {
   }
 
   // Proved by the prefix digest: may follow any candidate, best one that it names as its parent.
-  void AddProved(const PrefixIndex::Wanted& wanted, const PrefixIndex::Version& version) {
+  void AddProved(const BlockDigest& wanted, const PrefixIndex::Version& version) {
     const MatchedBlock block{{wanted.digest, wanted.tokens_crc, version.hash}, version.handle};
     if (levels_.empty()) {
       levels_.Add({block, 0, version.parent_hash != 0});
@@ -170,8 +173,9 @@ class Walk {
   const std::span<const uint64_t> hashes_;
   const bool any_by_parent_;
   std::optional<Digest> digest_;
+  PrefixDigester& digester_;
   Levels& levels_;
-  std::vector<PrefixIndex::Wanted>& wanted_;
+  std::vector<BlockDigest>& wanted_;
 };
 
 }  // namespace

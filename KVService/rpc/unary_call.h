@@ -1,0 +1,64 @@
+// A unary call on raw bytes, from waiting for it to its answer's last byte.
+#ifndef KVSERVICE_RPC_UNARY_CALL_H_
+#define KVSERVICE_RPC_UNARY_CALL_H_
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/async_unary_call.h>
+#include <grpcpp/support/byte_buffer.h>
+
+#include <string_view>
+
+#include "KVService/observe/rpc_log.h"
+#include "KVService/rpc/call_gate.h"
+#include "KVService/rpc/call_queues.h"
+#include "KVService/rpc/requests.h"
+
+namespace kvstore {
+
+class KVService;
+
+// Deletes itself. One that waits for a call makes the next that waits as soon as its own has come.
+class UnaryCall final : private CallEvent {
+ public:
+  using Writer = grpc::ServerAsyncResponseWriter<grpc::ByteBuffer>;
+  struct Method {
+    std::string_view name;
+    // Waits for a call of this method.
+    void (*await)(KVService*, grpc::ServerContext*, grpc::ByteBuffer*, Writer*,
+                  grpc::ServerCompletionQueue*, void* tag);
+    // Answers it, now or later, by Finish.
+    void (KVService::*handle)(UnaryCall*);
+  };
+
+  // Waits for a call. All of it must live until the queue has ended.
+  static void Await(const Method* method, KVService* service, grpc::ServerCompletionQueue* queue);
+
+  // What was sent, until ReleaseRequest; the answer, for an OK; and what the log will tell.
+  const grpc::ByteBuffer& request() const { return request_; }
+  void ReleaseRequest() { request_.Clear(); }
+  grpc::ByteBuffer response;
+  RpcRecord record;
+
+  const Stopwatch& watch() const { return watch_; }
+  absl::Time deadline() const { return DeadlineOf(context_.deadline()); }
+
+  // Once, from any thread; the call is not to be touched after it.
+  void Finish(const absl::Status& status);
+
+ private:
+  UnaryCall(const Method* method, KVService* service, grpc::ServerCompletionQueue* queue);
+  void Happened(bool ok) override;
+
+  const Method* const method_;
+  KVService* const service_;
+  grpc::ServerCompletionQueue* const queue_;
+  grpc::ServerContext context_;
+  grpc::ByteBuffer request_;
+  Writer writer_{&context_};
+  Stopwatch watch_;
+  enum { kAwaited, kRefused, kRunning } state_ = kAwaited;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_RPC_UNARY_CALL_H_
