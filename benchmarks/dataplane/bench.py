@@ -67,30 +67,41 @@ def sample(options, contender, server, case):
     return json.loads(output) if output else {"error": error}
 
 
-def measure(options, case, servers, everyone):
+def measure(options, case, servers, everyone, broken):
     """One sample of each contender a round, the order turning."""
     names = case.contenders
-    samples = {name: [] for name in names}
+    samples = {name: [{"error": broken[name]}] if name in broken else [] for name in names}
     for number in range(case.rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            samples[name].append(sample(options, everyone[name], servers[name], case))
+            if name not in broken:
+                samples[name].append(sample(options, everyone[name], servers[name], case))
     return samples
+
+
+def set_up(options, group, case, servers, everyone, root):
+    """Starts whom the case needs and stores what it reads. Those that could not, with the reason."""
+    broken = {}
+    for name in case.contenders:
+        try:
+            if name not in servers:
+                folder = os.path.join(root, f"{group.name}-{name}".replace(" ", "-"))
+                servers[name] = everyone[name].start(folder)
+                fill(options, everyone[name], servers[name])
+            prepare(options, everyone[name], servers[name], case)
+        except (RuntimeError, OSError, TypeError) as error:  # TypeError: no such program
+            broken[name] = str(error)
+    return broken
 
 
 def run_group(options, group, everyone, root):
     servers, results = {}, []
     try:
         for case in group.cases:
-            for name in case.contenders:
-                if name not in servers:
-                    folder = os.path.join(root, f"{group.name}-{name}".replace(" ", "-"))
-                    servers[name] = everyone[name].start(folder)
-                    fill(options, everyone[name], servers[name])
-                prepare(options, everyone[name], servers[name], case)
-            result = report.summarise(case, measure(options, case, servers, everyone))
-            results.append(result)
-            report.print_case(result)
+            broken = set_up(options, group, case, servers, everyone, root)
+            samples = measure(options, case, servers, everyone, broken)
+            results.append(report.summarise(case, samples))
+            report.print_case(results[-1])
     finally:
         for server in servers.values():
             server.stop()
