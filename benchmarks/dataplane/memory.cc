@@ -1,5 +1,6 @@
 #include "benchmarks/dataplane/memory.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -25,6 +26,14 @@ const std::vector<uint64_t>& Noise() {
   return noise;
 }
 
+// Both are hints: without them first touches take their time.
+void Populate(std::byte* begin, size_t bytes) {
+  madvise(begin, bytes, MADV_HUGEPAGE);
+#ifdef MADV_POPULATE_WRITE
+  madvise(begin, bytes, MADV_POPULATE_WRITE);
+#endif
+}
+
 }  // namespace
 
 Memory::Memory(size_t slots, size_t bytes)
@@ -35,12 +44,7 @@ Memory::Memory(size_t slots, size_t bytes)
   mapped_ = static_cast<std::byte*>(mapped);
   size_t space = mapped_bytes_;
   data_ = static_cast<std::byte*>(std::align(kLargePage, slots * bytes, mapped, space));
-  // Both are hints: without them the filling below takes its time.
-  const size_t whole_pages = (slots * bytes + kLargePage - 1) / kLargePage * kLargePage;
-  madvise(data_, whole_pages, MADV_HUGEPAGE);
-#ifdef MADV_POPULATE_WRITE
-  madvise(data_, whole_pages, MADV_POPULATE_WRITE);
-#endif
+  Populate(data_, (slots * bytes + kLargePage - 1) / kLargePage * kLargePage);
   const auto* noise = reinterpret_cast<const std::byte*>(Noise().data());
   const size_t noise_bytes = Noise().size() * sizeof(uint64_t);
   for (size_t at = 0; at < slots * bytes; at += noise_bytes) {
@@ -49,5 +53,16 @@ Memory::Memory(size_t slots, size_t bytes)
 }
 
 Memory::~Memory() { munmap(mapped_, mapped_bytes_); }
+
+void WarmHeap(size_t bytes) {
+  mallopt(M_ARENA_MAX, 1);
+  void* const whole = std::malloc(bytes + kLargePage);
+  void* begin = whole;
+  size_t space = bytes + kLargePage;
+  if (std::align(kLargePage, bytes, begin, space) != nullptr) {
+    Populate(static_cast<std::byte*>(begin), bytes);
+  }
+  std::free(whole);
+}
 
 }  // namespace kvstore::bench

@@ -26,6 +26,10 @@ class Memory {
   std::byte* data_;  // within what is mapped, at a large page's boundary
 };
 
+// Has malloc own so much memory that is there already, as in a process that has run for a while.
+// For the start of main: all threads share it.
+void WarmHeap(size_t bytes);
+
 }  // namespace kvstore::bench
 
 #endif  // BENCHMARKS_DATAPLANE_MEMORY_H_
