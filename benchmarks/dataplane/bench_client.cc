@@ -5,9 +5,13 @@
 
 #include "KVCommon/tune_process.h"
 #include "benchmarks/dataplane/contender.h"
+#include "benchmarks/dataplane/memory.h"
 
 namespace kvstore::bench {
 namespace {
+
+// More than a window of gRPC's and what is in flight beside it.
+constexpr size_t kHeapBytes = size_t{256} << 20;
 
 const std::map<std::string, MadeContender (*)(const Options&)>& Makers() {
   static const std::map<std::string, MadeContender (*)(const Options&)> makers = {
@@ -23,7 +27,10 @@ const std::map<std::string, MadeContender (*)(const Options&)>& Makers() {
 
 int Measure(const Options& options) {
   // "As one finds it" is what that contender stands for.
-  if (options.contender != "protobuf") TuneProcess();
+  if (options.contender != "protobuf") {
+    TuneProcess();
+    WarmHeap(kHeapBytes);
+  }
   MadeContender contender = Makers().at(options.contender)(options);
   absl::Status status = contender.status();
   if (status.ok() && options.prepare) {

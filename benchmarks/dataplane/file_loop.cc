@@ -41,11 +41,7 @@ class File {
 class FileConnection final : public Connection {
  public:
   FileConnection(const Options& options, int file, size_t record)
-      : options_(options), file_(file), record_(record), memory_(2, record + kPage) {
-    void* start = memory_.slot(0).data();
-    size_t space = memory_.slot(0).size();
-    data_ = static_cast<std::byte*>(std::align(kPage, record, start, space));
-  }
+      : options_(options), file_(file), record_(record), memory_(1, record) {}
 
   bool Send(uint64_t number) override {
     number_ = number;
@@ -56,21 +52,22 @@ class FileConnection final : public Connection {
     const auto at = static_cast<off_t>(number_ % options_.blocks * record_);
     const auto size = static_cast<ssize_t>(record_);
     if (options_.op == Op::kRead) {
-      if (pread(file_, data_, record_, at) != size) return std::nullopt;
+      if (pread(file_, data(), record_, at) != size) return std::nullopt;
       return options_.bytes;
     }
-    if (pwrite(file_, data_, record_, at) != size) return std::nullopt;
+    if (pwrite(file_, data(), record_, at) != size) return std::nullopt;
     const auto every = static_cast<uint64_t>(options_.sync_every);
     if (every != 0 && number_ % every == every - 1 && fdatasync(file_) != 0) return std::nullopt;
     return options_.bytes;
   }
 
  private:
+  std::byte* data() { return memory_.slot(0).data(); }
+
   const Options& options_;
   const int file_;
   const size_t record_;
   Memory memory_;
-  std::byte* data_;
   uint64_t number_ = 0;
 };
 

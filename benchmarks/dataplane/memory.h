@@ -1,36 +1,34 @@
-// Memory that a caller owns and reuses, as an engine's pinned buffers.
+// Memory that a caller owns and reuses, as an engine's pinned buffers: large pages, there from the
+// start, since first touches would otherwise be most of what is measured.
 #ifndef BENCHMARKS_DATAPLANE_MEMORY_H_
 #define BENCHMARKS_DATAPLANE_MEMORY_H_
 
-#include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <memory>
 #include <span>
 
 namespace kvstore::bench {
 
-// `slots` pieces of `bytes` each, filled with what does not compress and touched so that no page
-// fault is measured.
+// `slots` pieces of `bytes` each, filled with what does not compress.
 class Memory {
  public:
-  Memory(size_t slots, size_t bytes) : bytes_(bytes), data_(new std::byte[slots * bytes]) {
-    uint64_t state = 88172645463325252u;
-    for (size_t at = 0; at < slots * bytes; at += sizeof state) {
-      state ^= state << 13;
-      state ^= state >> 7;
-      state ^= state << 17;
-      std::memcpy(data_.get() + at, &state, std::min(sizeof state, slots * bytes - at));
-    }
-  }
+  Memory(size_t slots, size_t bytes);
+  ~Memory();
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
 
-  std::span<std::byte> slot(size_t index) { return {data_.get() + index * bytes_, bytes_}; }
+  // The first begins at a page's boundary.
+  std::span<std::byte> slot(size_t index) { return {data_ + index * bytes_, bytes_}; }
 
  private:
   size_t bytes_;
-  std::unique_ptr<std::byte[]> data_;
+  size_t mapped_bytes_;
+  std::byte* mapped_;
+  std::byte* data_;  // within what is mapped, at a large page's boundary
 };
+
+// Has malloc own so much memory that is there already, as in a process that has run for a while.
+// For the start of main: all threads share it.
+void WarmHeap(size_t bytes);
 
 }  // namespace kvstore::bench
 

@@ -126,8 +126,8 @@ def render(results):
              "<meta name=viewport content='width=device-width'>",
              f"<title>KVStore side by side</title><style>{STYLE}</style>",
              "<h1>KVStore side by side</h1>",
-             "<p>Medians; ratios are medians of each round's own, with all contenders in turn in one "
-             "run on one machine, client and server on loopback.</p>"]
+             "<p>Medians; ratios are medians of each round's own. All contenders in turn in one run on "
+             "one machine, client and server on loopback.</p>"]
     if results["bars"]:
         parts.append("<h2>Bars</h2>" + table(["", "ratio", "least", ""], bar_rows(results["bars"])))
     parts += [section(title, cases) for title, cases in sections.items()]

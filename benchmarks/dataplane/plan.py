@@ -90,7 +90,8 @@ def matrix(cases):
     """All sizes, depths and contenders; what a bar is for keeps its longer time."""
     others = ["raw", "redis", "protobuf", "tcp", "memcached"]
     short = dict(seconds=0.5, warmup=0.15)
-    for op, names in (("read", ["ours", *others, "nginx"]), ("write", ["ours full", *others, "ours"])):
+    for op, names in (("read", ["ours", *others, "nginx"]),
+                      ("write", ["ours full", *others, "ours"])):
         for size, (size_bytes, blocks) in SIZES.items():
             for depth in IN_FLIGHT:
                 most = max(MOST_WRITTEN // size_bytes, 2 * depth) if op == "write" else 0

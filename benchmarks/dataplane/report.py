@@ -55,8 +55,8 @@ def lines(case):
         digits = 0 if case["op"] == "lookup" else 2
         to_first = ratio(case, first, name)
         yield (name, f"{row[rate_of(case)] / scale:.{digits}f}", f"{row['p50_us'] / 1e3:.2f}",
-               f"{row['p99_us'] / 1e3:.2f}", f"{row['server_cpu']:.{2 - digits // 2}f}",
-               f"{row['client_cpu']:.2f}", "-" if to_first is None else f"{to_first:.2f}")
+               f"{row['p99_us'] / 1e3:.2f}", f"{row['server_cpu']:.{digits}f}",
+               f"{row['client_cpu']:.{digits}f}", "-" if to_first is None else f"{to_first:.2f}")
 
 
 def heading(case):
