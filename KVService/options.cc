@@ -83,6 +83,13 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->check(CLI::IsMember({"error", "info", "verbose"}));
   app.add_flag("--disable-metrics", disable_metrics,
                "do not print a JSON line for every call to standard output");
+  app.add_option("--metrics-port", options.metrics_port,
+                 "TCP port for Prometheus to get /metrics from, without encryption or "
+                 "authentication; 0: none")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 65535));
+  app.add_option("--metrics-host", options.metrics_host, "address of that port")
+      ->capture_default_str();
 
   app.add_option("--data-dir", options.data_dir, "directory of the embedded store, made if missing")
       ->capture_default_str()
