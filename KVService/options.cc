@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "KVCommon/limits.h"
 #include "KVService/platform/machine.h"
 
 namespace kvstore {
@@ -101,6 +102,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   AddSize(app, "--memory", options.memory_bytes,
           "RAM for the hottest blocks; 0 for none [default: a quarter of the machine's]")
       ->group("Storage");
+  AddSize(app, "--pending-writes", options.pending_write_bytes,
+          "RAM for blocks whose write is under way; beyond it clients are told to try again "
+          "[default: 512MiB]")
+      ->group("Storage");
   app.add_option("--durability", options.durability, kDurability)
       ->capture_default_str()
       ->check(CLI::IsMember({"none", "batch", "each"}))
@@ -174,6 +179,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   if (options.transport == "winhttp" && !HasWinHttp()) {
     return app.exit(
         CLI::ValidationError("--transport", "winhttp exists on Windows only; use libcurl"));
+  }
+  if (options.pending_write_bytes.value_or(kMaxMessageBytes) < kMaxMessageBytes) {
+    return app.exit(CLI::ValidationError(
+        "--pending-writes", "must be at least 100MiB, which the largest block may need"));
   }
   if (options.capacity_bytes.value_or(kLeastCapacity) < kLeastCapacity) {
     return app.exit(CLI::ValidationError("--capacity", "must be at least 16MiB"));

@@ -21,8 +21,9 @@ struct ServerOptions {
   bool sdk_logging = false;
   bool multi_nic = true;
   std::string data_dir = "kvstore-data";
-  std::optional<uint64_t> capacity_bytes;  // none: 80 % of what the file system could give
-  std::optional<uint64_t> memory_bytes;    // none: a quarter of the machine's memory
+  std::optional<uint64_t> capacity_bytes;       // none: 80 % of what the file system could give
+  std::optional<uint64_t> memory_bytes;         // none: a quarter of the machine's memory
+  std::optional<uint64_t> pending_write_bytes;  // none: what ChunkStoreOptions says
   std::string durability = "batch";
 
   // Of Azure Blob Storage:

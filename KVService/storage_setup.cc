@@ -62,6 +62,8 @@ absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOption
 ChunkStoreOptions StoreOptions(const ServerOptions& options) {
   ChunkStoreOptions store;
   store.memory_bytes = options.memory_bytes.value_or(TotalMemoryBytes() / 4);
+  store.max_pending_write_bytes =
+      options.pending_write_bytes.value_or(store.max_pending_write_bytes);
   store.prefetch = options.prefetch;
   store.max_index_blocks =
       options.index_blocks.value_or(TotalMemoryBytes() / 8 / kIndexBytesABlock);

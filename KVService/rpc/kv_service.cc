@@ -176,6 +176,9 @@ grpc::ServerUnaryReactor* KVService::Write(grpc::CallbackServerContext* context,
   if (!write.ok()) return call.Finish(write.status());
   call.record.completion_id = write->request.chunk.completion_id;
   call.record.bytes = static_cast<int64_t>(write->chunk.size());
+  // The chunk is copied; gRPC would keep its own bytes until the call ends, and writes under way
+  // would take twice what they are limited to. The object is not const, only lent as such.
+  const_cast<grpc::ByteBuffer*>(request)->Clear();
   grpc::ServerUnaryReactor* reactor = call.reactor();
   store_.Write(
       write->container, write->request.chunk, std::move(write->chunk),
