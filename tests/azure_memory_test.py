@@ -24,7 +24,7 @@ BLOCKS_READ = 30  # each fetched once, however often it is asked for
 READS_AT_ONCE = 20
 HTTP_CONNECTIONS = 100
 HTTP_BUFFERS = 2 * 256 * 1024  # of each
-SLACK = 32 * MIB  # tables, stacks, what gRPC keeps for later
+SLACK = 64 * MIB  # tables, stacks, and what gRPC has received and not handed over yet
 BOUND = (RAM + PENDING_WRITES + BLOCKS_READ * PIECE + HTTP_CONNECTIONS * HTTP_BUFFERS + SLACK)
 
 
