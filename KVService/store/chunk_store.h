@@ -63,8 +63,8 @@ struct ChunkStoreStats {
   uint64_t forgotten_blocks = 0;
   uint64_t probes = 0;  // blocks that the storage was asked for by a Lookup
   uint64_t probes_found = 0;
-  uint64_t bloom_denied = 0;        // Lookups that the filter ended: a block was certainly not there
-  uint64_t bloom_probes = 0;        // probes that the filter was not sure of
+  uint64_t bloom_denied = 0;  // Lookups that the filter ended: a block was certainly not there
+  uint64_t bloom_probes = 0;  // probes that the filter was not sure of
   uint64_t bloom_probes_found = 0;  // the others were false positives (or deleted since)
 };
 
