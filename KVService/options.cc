@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "KVCommon/limits.h"
 #include "KVService/platform/machine.h"
 
 namespace kvstore {
@@ -83,6 +84,13 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->check(CLI::IsMember({"error", "info", "verbose"}));
   app.add_flag("--disable-metrics", disable_metrics,
                "do not print a JSON line for every call to standard output");
+  app.add_option("--metrics-port", options.metrics_port,
+                 "TCP port for Prometheus to get /metrics from, without encryption or "
+                 "authentication; 0: none")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 65535));
+  app.add_option("--metrics-host", options.metrics_host, "address of that port")
+      ->capture_default_str();
 
   app.add_option("--data-dir", options.data_dir, "directory of the embedded store, made if missing")
       ->capture_default_str()
@@ -93,6 +101,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->group("Storage");
   AddSize(app, "--memory", options.memory_bytes,
           "RAM for the hottest blocks; 0 for none [default: a quarter of the machine's]")
+      ->group("Storage");
+  AddSize(app, "--pending-writes", options.pending_write_bytes,
+          "RAM for blocks whose write is under way; beyond it clients are told to try again "
+          "[default: 512MiB]")
       ->group("Storage");
   app.add_option("--durability", options.durability, kDurability)
       ->capture_default_str()
@@ -167,6 +179,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   if (options.transport == "winhttp" && !HasWinHttp()) {
     return app.exit(
         CLI::ValidationError("--transport", "winhttp exists on Windows only; use libcurl"));
+  }
+  if (options.pending_write_bytes.value_or(kMaxMessageBytes) < kMaxMessageBytes) {
+    return app.exit(CLI::ValidationError(
+        "--pending-writes", "must be at least 100MiB, which the largest block may need"));
   }
   if (options.capacity_bytes.value_or(kLeastCapacity) < kLeastCapacity) {
     return app.exit(CLI::ValidationError("--capacity", "must be at least 16MiB"));

@@ -15,12 +15,15 @@ struct ServerOptions {
   int threads = 0;  // 0: by the number of processors
   std::string log_level = "info";
   std::string transport = "libcurl";
-  bool metrics = true;
+  bool metrics = true;  // a JSON line for every call
+  std::string metrics_host = "127.0.0.1";
+  int metrics_port = 0;  // 0: no endpoint for Prometheus
   bool sdk_logging = false;
   bool multi_nic = true;
   std::string data_dir = "kvstore-data";
-  std::optional<uint64_t> capacity_bytes;  // none: 80 % of what the file system could give
-  std::optional<uint64_t> memory_bytes;    // none: a quarter of the machine's memory
+  std::optional<uint64_t> capacity_bytes;       // none: 80 % of what the file system could give
+  std::optional<uint64_t> memory_bytes;         // none: a quarter of the machine's memory
+  std::optional<uint64_t> pending_write_bytes;  // none: what ChunkStoreOptions says
   std::string durability = "batch";
 
   // Of Azure Blob Storage:

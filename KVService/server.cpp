@@ -3,10 +3,13 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <memory>
+#include <utility>
 
 #include "KVCommon/status_macros.h"
 #include "KVCommon/tune_process.h"
 #include "KVService/observe/log.h"
+#include "KVService/observe/metrics_server.h"
 #include "KVService/observe/rpc_log.h"
 #include "KVService/options.h"
 #include "KVService/platform/machine.h"
@@ -22,9 +25,34 @@ constexpr std::chrono::seconds kShutdownGrace{10};
 // For standard output to take the last metrics lines.
 constexpr std::chrono::seconds kConsolePatience{2};
 
+// Null where no port was asked for. Both outlive it.
+absl::StatusOr<std::unique_ptr<MetricsServer>> StartMetrics(const ServerOptions& options,
+                                                            const StorageSetup& storage,
+                                                            const RpcLog& rpc_log) {
+  if (options.metrics_port == 0) return nullptr;
+  KV_ASSIGN_OR_RETURN(auto server,
+                      MetricsServer::Start(options.metrics_host, options.metrics_port, [&] {
+                        MetricFamilies all = rpc_log.metrics().Collect();
+                        for (MetricFamily& family : storage.Metrics()) {
+                          all.push_back(std::move(family));
+                        }
+                        all.push_back({"kvstore_build_info",
+                                       "Always 1.",
+                                       MetricType::kGauge,
+                                       {{{{"version", KVSTORE_VERSION}}, 1}},
+                                       {}});
+                        return all;
+                      }));
+  spdlog::info("metrics for Prometheus host={} port={} path=/metrics", options.metrics_host,
+               server->port());
+  return server;
+}
+
 absl::Status Run(const ServerOptions& options) {
   KV_ASSIGN_OR_RETURN(const std::unique_ptr<StorageSetup> storage, StorageSetup::Open(options));
   RpcLog rpc_log(options.metrics);
+  KV_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> metrics,
+                      StartMetrics(options, *storage, rpc_log));
   KV_ASSIGN_OR_RETURN(std::unique_ptr<RpcServer> server,
                       RpcServer::Start(options.host, options.port, &storage->store(), &rpc_log));
   const ChunkStoreStats stats = storage->store().stats();
@@ -37,6 +65,7 @@ absl::Status Run(const ServerOptions& options) {
   const std::string signal = WaitForStopSignal([&] { storage->Reload(); });
   spdlog::info("stopping signal={} grace_s={}", signal, kShutdownGrace.count());
   server->Shutdown(kShutdownGrace);
+  metrics.reset();
   storage->LogStats();
   KV_RETURN_IF_ERROR(storage->Close());
   const bool drained = rpc_log.Drain(kConsolePatience);

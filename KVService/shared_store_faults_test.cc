@@ -44,7 +44,7 @@ class OnePlace : public AzureResolver {
 
 struct TestServer {
   TestServer(const std::string& endpoint, const std::string& container)
-      : http(HttpClientOptions{}), place(endpoint, container) {
+      : http(FaultProxy::ClientOptions()), place(endpoint, container) {
     AzureOptions options;
     options.shared_log = true;
     options.log.poll = absl::Milliseconds(100);
@@ -143,7 +143,9 @@ class SharedStoreFaultsTest : public ::testing::Test {
 };
 
 TEST_F(SharedStoreFaultsTest, LosesNothingToFaultsOfEveryKind) {
-  WriteAndReadUnder({Fault::kResetBefore, Fault::kLoseAnswer, Fault::kTruncateAnswer}, 3, 0, 60);
+  WriteAndReadUnder({Fault::kResetBefore, Fault::kResetInRequest, Fault::kLoseAnswer,
+                     Fault::kTruncateAnswer, Fault::kDelay},
+                    3, 0, 60);
   WriteAndReadUnder({Fault::kCorruptAnswer, Fault::kCorruptRequest}, 3, 1000, 60);
   WriteAndReadUnder({Fault::kBusy, Fault::kThrottle, Fault::kFail}, 3, 2000, 60);
   EXPECT_EQ(faulty_.store->stats().corrupt_chunks, 0u) << "damage was of the way, not of the place";
@@ -151,6 +153,17 @@ TEST_F(SharedStoreFaultsTest, LosesNothingToFaultsOfEveryKind) {
 
 TEST_F(SharedStoreFaultsTest, StallsCostTimeAndNothingElse) {
   WriteAndReadUnder({Fault::kStall}, 10, 0, 20);
+}
+
+TEST_F(SharedStoreFaultsTest, DropsOfDnsCostTimeAndNothingElse) {
+  WriteAndReadUnder({Fault::kDropDns}, 5, 0, 40);
+}
+
+TEST_F(SharedStoreFaultsTest, EverythingAtOnce) {
+  WriteAndReadUnder({Fault::kDelay, Fault::kResetBefore, Fault::kResetInRequest, Fault::kLoseAnswer,
+                     Fault::kTruncateAnswer, Fault::kCorruptAnswer, Fault::kCorruptRequest,
+                     Fault::kBusy, Fault::kThrottle, Fault::kFail, Fault::kDropDns},
+                    3, 0, 100);
 }
 
 TEST_F(SharedStoreFaultsTest, NamesThatDoNotResolveAreUnavailableUntilTheyDo) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "KVService/platform/machine.h"
 #include "KVService/storage/azure/default_credential.h"
 #include "KVService/storage/local/local_blob_store.h"
+#include "KVService/storage_metrics.h"
 
 namespace kvstore {
 namespace {
@@ -60,6 +62,8 @@ absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOption
 ChunkStoreOptions StoreOptions(const ServerOptions& options) {
   ChunkStoreOptions store;
   store.memory_bytes = options.memory_bytes.value_or(TotalMemoryBytes() / 4);
+  store.max_pending_write_bytes =
+      options.pending_write_bytes.value_or(store.max_pending_write_bytes);
   store.prefetch = options.prefetch;
   store.max_index_blocks =
       options.index_blocks.value_or(TotalMemoryBytes() / 8 / kIndexBytesABlock);
@@ -163,6 +167,19 @@ void StorageSetup::LogStats() const {
       tier.local_hits, tier.local_misses, tier.local_bytes, tier.fills, tier.evictions,
       tier.local_corrupt, tier.pending_blobs, tier.pending_bytes, tier.uploads,
       tier.upload_failures);
+}
+
+MetricFamilies StorageSetup::Metrics() const {
+  MetricFamilies all = StoreMetrics(store_->stats());
+  const auto add = [&all](MetricFamilies more) {
+    std::move(more.begin(), more.end(), std::back_inserter(all));
+  };
+  if (azure_ != nullptr) {
+    add(LogMetrics(azure_->log_stats()));
+    add(AzureMetrics(azure_->http_stats()));
+  }
+  if (tier_ != nullptr) add(TierMetrics(tier_->stats()));
+  return all;
 }
 
 absl::Status StorageSetup::Close() { return store_->Close(); }

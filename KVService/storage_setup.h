@@ -6,6 +6,7 @@
 
 #include "KVService/accounts/account_resolver.h"
 #include "KVService/http/http_client.h"
+#include "KVService/observe/metrics.h"
 #include "KVService/options.h"
 #include "KVService/platform/thread_pool.h"
 #include "KVService/storage/azure/account_places.h"
@@ -30,6 +31,9 @@ class StorageSetup {
 
   // One line on what it did so far.
   void LogStats() const;
+
+  // The same and more, until Close. Thread-safe.
+  MetricFamilies Metrics() const;
 
   // As ChunkStore::Close.
   absl::Status Close();

@@ -38,6 +38,7 @@ AT_HOME = {
     r"kvstore(\.grpc)?\.pb\.h|google/protobuf/": ["KVService/rpc", "KVClient/test",
                                                   "KVClient/src/client", "KVCommon/wire_test"],
     r"curl/": ["KVService/http"],
+    r"prometheus/|[Cc]ivet": ["KVService/observe/metrics_server"],
     r"pugixml": ["KVService/storage/azure"],
     r"CLI/": ["KVService/options", "KVPlayground/options"],
     r"isa-l": ["KVCommon/digest"],

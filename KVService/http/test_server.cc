@@ -25,7 +25,7 @@ bool Fill(int socket, std::string& pending, size_t bytes) {
   return true;
 }
 
-bool ReadRequest(int socket, std::string& pending, TestRequest& request) {
+bool ReadHead(int socket, std::string& pending, TestRequest& request) {
   size_t end;
   while ((end = pending.find("\r\n\r\n")) == std::string::npos) {
     if (!Fill(socket, pending, pending.size() + 1)) return false;
@@ -45,16 +45,19 @@ bool ReadRequest(int socket, std::string& pending, TestRequest& request) {
     request.headers[name] = head.substr(value, line_end - value);
     line = line_end + 2;
   }
-  if (request.headers.count("x-test-leave-body") != 0) return true;
-  const auto length = request.headers.find("content-length");
-  const size_t bytes = length == request.headers.end() ? 0 : std::atol(length->second.c_str());
-  if (!Fill(socket, pending, bytes)) return false;
-  request.body = pending.substr(0, bytes);
-  pending.erase(0, bytes);
   return true;
 }
 
 }  // namespace
+
+void TestConnection::ReadBody(TestRequest& request, double share) {
+  const auto length = request.headers.find("content-length");
+  const size_t whole = length == request.headers.end() ? 0 : std::atol(length->second.c_str());
+  const size_t bytes = static_cast<size_t>(static_cast<double>(whole) * share);
+  if (!Fill(socket_, pending_, bytes)) open_ = false;
+  request.body = pending_.substr(0, bytes);
+  pending_.erase(0, bytes);
+}
 
 void TestConnection::Send(const std::string& bytes) {
   for (size_t sent = 0; sent < bytes.size();) {
@@ -94,7 +97,7 @@ std::string TestConnection::peer() const {
   return text;
 }
 
-TestServer::TestServer(Handler handler) : handler_(std::move(handler)) {
+TestServer::TestServer(Handler handler, Give give) : handler_(std::move(handler)), give_(give) {
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -143,9 +146,12 @@ void TestServer::Accept() {
 
 void TestServer::Serve(int socket, int number) {
   TestConnection connection(socket, number);
-  std::string pending;
   TestRequest request;
-  while (connection.open() && ReadRequest(socket, pending, request)) {
+  while (connection.open() && ReadHead(socket, connection.pending_, request)) {
+    if (give_ == Give::kWhole && request.headers.count("x-test-leave-body") == 0) {
+      connection.ReadBody(request);
+      if (!connection.open()) break;
+    }
     ++requests_;
     handler_(request, connection);
     request = TestRequest();

@@ -26,6 +26,10 @@ class TestConnection {
  public:
   TestConnection(int socket, int number) : socket_(socket), number_(number) {}
 
+  // Of a server whose handler gets heads: reads that share of the request's body into it. Less than
+  // all of it must be the last thing read.
+  void ReadBody(TestRequest& request, double share = 1);
+
   void Send(const std::string& bytes);
   void Reply(int status, const std::string& body, const std::string& more_headers = "");
   void Close() { open_ = false; }  // in order, after the handler
@@ -38,9 +42,12 @@ class TestConnection {
   bool open() const { return open_; }
 
  private:
+  friend class TestServer;
+
   const int socket_;
   const int number_;
   bool open_ = true;
+  std::string pending_;  // received, and not read yet
 };
 
 // Thread-safe; a thread a connection. The handler runs once a request; a connection is kept until
@@ -49,8 +56,10 @@ class TestConnection {
 class TestServer {
  public:
   using Handler = std::function<void(const TestRequest&, TestConnection&)>;
+  // What the handler is called with: whole requests, or their heads, whose bodies it has to read.
+  enum class Give { kWhole, kHead };
 
-  explicit TestServer(Handler handler);
+  explicit TestServer(Handler handler, Give give = Give::kWhole);
   ~TestServer();
 
   std::string Url(const std::string& target = "/") const;
@@ -64,6 +73,7 @@ class TestServer {
   void Serve(int socket, int number);
 
   const Handler handler_;
+  const Give give_;
   int listener_ = -1;
   int port_ = 0;
   std::atomic<int> connections_ = 0;

@@ -58,6 +58,9 @@ Transfer::~Transfer() {
 absl::Status Transfer::Prepare(const HttpClientOptions& options, const Route& route) {
   curl_easy_setopt(handle_, CURLOPT_ERRORBUFFER, error_);
   curl_easy_setopt(handle_, CURLOPT_NOSIGNAL, 1L);
+  // A request that ends while its name is being resolved leaves curl's resolver thread to end by
+  // itself. Else the loop would wait for it, and a resolver that stalls would hold up all requests.
+  curl_easy_setopt(handle_, CURLOPT_QUICK_EXIT, 1L);
   curl_easy_setopt(handle_, CURLOPT_URL, request_->url.c_str());
   curl_easy_setopt(handle_, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(handle_, CURLOPT_PATH_AS_IS, 1L);

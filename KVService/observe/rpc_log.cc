@@ -50,6 +50,7 @@ RpcLog::~RpcLog() {
 }
 
 void RpcLog::Write(const RpcRecord& record) {
+  metrics_.Count(record);
   if (!logger_) return;
   std::string id;
   if (!record.completion_id.empty()) {

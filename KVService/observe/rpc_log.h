@@ -15,6 +15,8 @@
 #include <string>
 #include <string_view>
 
+#include "KVService/observe/rpc_metrics.h"
+
 namespace spdlog {
 class async_logger;
 namespace details {
@@ -44,7 +46,11 @@ class RpcLog {
   explicit RpcLog(bool enabled);
   ~RpcLog();  // writes what is queued
 
+  // A call that has ended: counted, and written where the log is enabled.
   void Write(const RpcRecord& record);
+
+  // Of all calls so far.
+  const RpcMetrics& metrics() const { return metrics_; }
 
   // Writes what is queued and ends; false where the console does not take it in time, and then the
   // process must end with _Exit. REQUIRES: no Write after it.
@@ -53,6 +59,7 @@ class RpcLog {
  private:
   void LogDropped() const;
 
+  RpcMetrics metrics_;
   std::shared_ptr<spdlog::details::thread_pool> thread_;
   std::shared_ptr<spdlog::async_logger> logger_;
 };

@@ -141,7 +141,8 @@ void KVService::Write(UnaryCall* call) {
   call->record.blocks = 1;
   absl::StatusOr<ParsedWrite> write = ParseWrite(call->request());
   if (!write.ok()) return call->Finish(write.status());
-  call->ReleaseRequest();  // the chunk was copied out of it
+  // The chunk is copied; gRPC's bytes would double what writes under way are limited to.
+  call->ReleaseRequest();
   call->record.completion_id = write->request.chunk.completion_id;
   call->record.bytes = static_cast<int64_t>(write->chunk.size());
   store_.Write(write->container, write->request.chunk, std::move(write->chunk), call->deadline(),

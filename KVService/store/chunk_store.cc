@@ -540,6 +540,8 @@ ChunkStoreStats ChunkStore::stats() const {
   stats.forgotten_blocks = forgotten_.load(std::memory_order_relaxed);
   stats.probes = probes_.load(std::memory_order_relaxed);
   stats.probes_found = probes_found_.load(std::memory_order_relaxed);
+  stats.shared = shared_ != nullptr;
+  stats.bloom_denied = bloom_denied_.load(std::memory_order_relaxed);
   stats.bloom_probes = bloom_probes_.load(std::memory_order_relaxed);
   stats.bloom_probes_found = bloom_probes_found_.load(std::memory_order_relaxed);
   return stats;

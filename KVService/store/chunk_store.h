@@ -60,11 +60,13 @@ struct ChunkStoreStats {
   BlobStoreUsage storage;
 
   // Of a shared storage:
+  bool shared = false;
   BloomStats bloom;
   uint64_t forgotten_blocks = 0;
   uint64_t probes = 0;  // blocks that the storage was asked for by a Lookup
   uint64_t probes_found = 0;
-  uint64_t bloom_probes = 0;        // those of them that the filter was not sure of
+  uint64_t bloom_denied = 0;  // Lookups that the filter ended: a block was certainly not there
+  uint64_t bloom_probes = 0;  // probes that the filter was not sure of
   uint64_t bloom_probes_found = 0;  // the others were false positives (or deleted since)
 };
 
@@ -230,6 +232,7 @@ class ChunkStore : private BlobListener {
   std::atomic<uint64_t> forgotten_ = 0;
   std::atomic<uint64_t> probes_ = 0;
   std::atomic<uint64_t> probes_found_ = 0;
+  std::atomic<uint64_t> bloom_denied_ = 0;
   std::atomic<uint64_t> bloom_probes_ = 0;
   std::atomic<uint64_t> bloom_probes_found_ = 0;
   std::atomic<int> prefetching_ = 0;

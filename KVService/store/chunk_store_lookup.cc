@@ -157,6 +157,7 @@ std::vector<WantedBlock> ChunkStore::WorthProbing(const Search& search, size_t f
   const auto denied = std::find_if(wanted.begin(), wanted.end(), [&](const WantedBlock& block) {
     return !bloom_.MayContain(BloomKey(search.space, block.digest, block.tokens_crc));
   });
+  if (denied != wanted.end()) bloom_denied_.fetch_add(1, std::memory_order_relaxed);
   wanted.erase(denied, wanted.end());
   return wanted;
 }

@@ -5,6 +5,7 @@
 #include <set>
 #include <thread>
 
+#include "KVService/http/test_dns.h"
 #include "KVService/storage/azure/azure_store_testing.h"
 #include "KVService/storage/azure/fault_proxy.h"
 #include "KVService/storage/blob_store_testing.h"
@@ -60,18 +61,19 @@ class AzureFaultsTest : public ::testing::Test {
   int one_in_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t random_ ABSL_GUARDED_BY(mutex_) = 1;
   FaultProxy proxy_;
-  CurlHttpClient http_{HttpClientOptions()};
+  CurlHttpClient http_{FaultProxy::ClientOptions()};
   OneContainerResolver resolver_;
   AzureBlobStore store_;
 };
 
 TEST_F(AzureFaultsTest, APutSucceedsInSpiteOfEachFault) {
   int n = 0;
-  for (Fault fault : {Fault::kNone, Fault::kResetBefore, Fault::kLoseAnswer, Fault::kTruncateAnswer,
-                      Fault::kCorruptRequest, Fault::kBusy, Fault::kThrottle, Fault::kFail}) {
+  for (Fault fault : {Fault::kNone, Fault::kDelay, Fault::kResetBefore, Fault::kResetInRequest,
+                      Fault::kLoseAnswer, Fault::kTruncateAnswer, Fault::kCorruptRequest,
+                      Fault::kBusy, Fault::kThrottle, Fault::kFail, Fault::kDropDns}) {
     // Twice, so that the second meets the retry.
     FailNext("PUT", {fault, fault});
-    const Blob blob = MakeBlob(100000, n);
+    const Blob blob = MakeBlob(1258291, n);
     const BlobId id = Id(std::to_string(n++));
     const absl::Status status = PutNow(store_, id, blob);
     EXPECT_TRUE(status.ok()) << static_cast<int>(fault) << status;
@@ -84,8 +86,9 @@ TEST_F(AzureFaultsTest, APutSucceedsInSpiteOfEachFault) {
 TEST_F(AzureFaultsTest, AGetSucceedsInSpiteOfEachFault) {
   const Blob blob = MakeBlob(1258291, 1, "attributes");
   ASSERT_TRUE(PutNow(store_, Id("a"), blob).ok());
-  for (Fault fault : {Fault::kResetBefore, Fault::kLoseAnswer, Fault::kTruncateAnswer,
-                      Fault::kCorruptAnswer, Fault::kBusy, Fault::kThrottle, Fault::kFail}) {
+  for (Fault fault :
+       {Fault::kDelay, Fault::kResetBefore, Fault::kLoseAnswer, Fault::kTruncateAnswer,
+        Fault::kCorruptAnswer, Fault::kBusy, Fault::kThrottle, Fault::kFail, Fault::kDropDns}) {
     FailNext("GET", {fault});
     EXPECT_TRUE(Holds(store_, Id("a"), blob)) << static_cast<int>(fault);
   }
@@ -94,6 +97,38 @@ TEST_F(AzureFaultsTest, AGetSucceedsInSpiteOfEachFault) {
   EXPECT_TRUE(Holds(store_, Id("a"), blob));
   FailNext("GET", std::vector<Fault>(20, Fault::kCorruptAnswer));
   EXPECT_TRUE(absl::IsUnavailable(GetNow(store_, Id("a")).status()));
+}
+
+// Late and within the deadline is right: it must be waited for, and not be done twice.
+TEST_F(AzureFaultsTest, ALateAnswerIsTakenAndNotAskedForAgain) {
+  const Blob blob = MakeBlob(1000, 1);
+  ASSERT_TRUE(PutNow(store_, Id("first"), blob).ok());  // makes the container
+  for (const std::string method : {"PUT", "GET"}) {
+    FailNext(method, {Fault::kDelay});
+    const int requests = proxy_.requests();
+    const absl::Time begin = absl::Now();
+    if (method == "PUT") {
+      EXPECT_TRUE(PutNow(store_, Id("a"), blob).ok());
+    } else {
+      EXPECT_TRUE(Holds(store_, Id("a"), blob));
+    }
+    EXPECT_GE(absl::Now() - begin, kFaultDelay) << method;
+    EXPECT_EQ(proxy_.requests() - requests, 1) << method;
+  }
+}
+
+// The service has not seen the request, and what it has is not half of a blob.
+TEST_F(AzureFaultsTest, ARequestCutInItsBodyLeavesNothing) {
+  ASSERT_TRUE(PutNow(store_, Id("first"), MakeBlob(1000, 0)).ok());
+  // The client sends again by itself where a kept connection breaks.
+  FailNext("PUT",
+           std::vector<Fault>(2 * Options().pipeline.retry.max_attempts, Fault::kResetInRequest));
+  const Blob blob = MakeBlob(8 << 20, 1);  // more than sockets take ahead
+  EXPECT_TRUE(absl::IsUnavailable(PutNow(store_, Id("a"), blob)));
+  FailNext("PUT", {});
+  EXPECT_TRUE(absl::IsNotFound(GetNow(store_, Id("a")).status()));
+  EXPECT_TRUE(PutNow(store_, Id("a"), blob).ok());
+  EXPECT_TRUE(Holds(store_, Id("a"), blob));
 }
 
 TEST_F(AzureFaultsTest, AStalledServiceIsAskedAgainOrGivenUp) {
@@ -108,13 +143,34 @@ TEST_F(AzureFaultsTest, AStalledServiceIsAskedAgainOrGivenUp) {
   EXPECT_LT(absl::Now() - begin, absl::Seconds(3));
 }
 
+// Connections that are there go on; new ones wait for the name as they do for a busy service.
+TEST_F(AzureFaultsTest, NamesThatDoNotResolveCostNothingButTime) {
+  const Blob blob = MakeBlob(1000, 1);
+  ASSERT_TRUE(PutNow(store_, Id("a"), blob).ok());
+  for (const Dns mode : {Dns::kFails, Dns::kStalls}) {
+    SetDns(mode);
+    EXPECT_TRUE(Holds(store_, Id("a"), blob));
+    FailNext("GET", {Fault::kResetBefore});
+    auto late = GetAsync(store_, Id("a"), absl::Now() + absl::Milliseconds(300)).get();
+    EXPECT_TRUE(absl::IsUnavailable(late.status()) || absl::IsDeadlineExceeded(late.status()))
+        << late.status();
+    auto waits = GetAsync(store_, Id("a"), absl::Now() + absl::Seconds(30));
+    EXPECT_EQ(waits.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout);
+    SetDns(Dns::kAnswers);
+    const auto got = waits.get();
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_TRUE(SameBlob(*got, blob));
+  }
+}
+
 TEST_F(AzureFaultsTest, ADeleteAndAListingSurvive) {
   for (int i = 0; i < 10; ++i) {
     ASSERT_TRUE(PutNow(store_, Id(std::to_string(i)), MakeBlob(100, i)).ok());
   }
+  int n = 0;
   for (Fault fault : {Fault::kResetBefore, Fault::kLoseAnswer, Fault::kBusy, Fault::kFail}) {
     FailNext("DELETE", {fault});
-    const absl::Status status = DeleteNow(store_, Id(std::to_string(static_cast<int>(fault))));
+    const absl::Status status = DeleteNow(store_, Id(std::to_string(n++)));
     EXPECT_TRUE(status.ok()) << static_cast<int>(fault) << status;
   }
   EXPECT_EQ(store_.Usage().blobs, 6);

@@ -23,6 +23,10 @@ class Credential {
   // credential that needs no network calls `done` before it returns, others (tokens) when they can.
   // Runs anew for each attempt, since what it adds may expire.
   virtual void Authorize(HttpRequest request, Done done) = 0;
+
+  // The service refused (401) a request that bore this Authorization header. Whether the request is
+  // worth another Authorize, since that is going to add another one.
+  virtual bool Refused(std::string_view /*authorization*/) { return false; }
 };
 
 // An account's key: signs each request (shared_key.h). INVALID_ARGUMENT unless the key is base64.

@@ -2,11 +2,12 @@
 
 #include <atomic>
 #include <random>
-
 #include <set>
 
 #include "KVService/http/http_testing.h"
+#include "KVService/http/test_dns.h"
 #include "absl/strings/ascii.h"
+#include "absl/time/clock.h"
 
 namespace kvstore::testing {
 
@@ -42,9 +43,21 @@ FaultProxy::FaultProxy(const Azurite& azurite, std::function<Fault(const TestReq
     : origin_(azurite.endpoint().substr(0, azurite.endpoint().rfind('/'))),
       choose_(std::move(choose)),
       client_({}),
-      server_([this](const TestRequest& request, TestConnection& connection) {
-        Handle(request, connection);
-      }) {}
+      server_([this](const TestRequest& request,
+                     TestConnection& connection) { Handle(request, connection); },
+              TestServer::Give::kHead) {}
+
+std::string FaultProxy::endpoint() const {
+  return "http://proxy" + std::string(kTestDomain) + ":" + std::to_string(server_.port()) + "/" +
+         kAzuriteAccount;
+}
+
+HttpClientOptions FaultProxy::ClientOptions() {
+  HttpClientOptions options;
+  options.dns_cache = absl::ZeroDuration();
+  options.multi_nic = false;  // the name is not seen to be this machine's
+  return options;
+}
 
 HttpResponse FaultProxy::Forward(const TestRequest& request) {
   HttpRequest forwarded = Request(MethodOf(request.method), origin_ + request.target);
@@ -57,23 +70,41 @@ HttpResponse FaultProxy::Forward(const TestRequest& request) {
   return response.ok() ? *response : HttpResponse();
 }
 
+bool FaultProxy::FailBefore(Fault fault, TestRequest& request, TestConnection& connection) {
+  if (fault == Fault::kResetInRequest) {
+    connection.ReadBody(request, 0.5);
+    connection.Reset();
+    return true;
+  }
+  connection.ReadBody(request);
+  if (!connection.open()) return true;  // the client gave up
+  switch (fault) {
+    case Fault::kDropDns:
+      SetDns(Dns::kFails, kDnsDrop);
+      connection.Reset();
+      return true;
+    case Fault::kResetBefore:
+      connection.Reset();
+      return true;
+    case Fault::kBusy:
+      connection.Reply(503, "", "x-ms-error-code: ServerBusy\r\n");
+      return true;
+    case Fault::kThrottle:
+      connection.Reply(429, "", "Retry-After: 0\r\n");
+      return true;
+    case Fault::kStall:
+      connection.WaitForPeerToClose();
+      return true;
+    default:
+      return false;
+  }
+}
+
 void FaultProxy::Handle(TestRequest request, TestConnection& connection) {
   const Fault fault = choose_(request);
-  switch (fault) {
-    case Fault::kResetBefore:
-      return connection.Reset();
-    case Fault::kBusy:
-      return connection.Reply(503, "", "x-ms-error-code: ServerBusy\r\n");
-    case Fault::kThrottle:
-      return connection.Reply(429, "", "Retry-After: 0\r\n");
-    case Fault::kStall:
-      return connection.WaitForPeerToClose();
-    case Fault::kCorruptRequest:
-      FlipABit(request.body);
-      break;
-    default:
-      break;
-  }
+  if (FailBefore(fault, request, connection)) return;
+  if (fault == Fault::kCorruptRequest) FlipABit(request.body);
+  if (fault == Fault::kDelay) absl::SleepFor(kFaultDelay);
   const HttpResponse response = Forward(request);
   if (fault == Fault::kLoseAnswer) return connection.Reset();
   if (fault == Fault::kFail) return connection.Reply(500, "");

@@ -11,6 +11,7 @@ namespace kvstore::azure {
 
 namespace {
 
+constexpr int kUnauthorized = 401;
 constexpr absl::Duration kSweepInterval = absl::Milliseconds(50);
 
 ConcurrencyLimit::Outcome OutcomeOf(Verdict verdict, bool answered) {
@@ -32,6 +33,8 @@ struct Pipeline::Op {
   std::string id;  // the same for all attempts, so that the service's logs show them together
   int attempt = 0;
   bool ambiguous = false;
+  std::string authorization;  // the last attempt's
+  bool refused = false;       // once, and authorized anew
   ConcurrencyLimit::Permit permit;
 };
 
@@ -82,6 +85,8 @@ void Pipeline::Authorize(std::unique_ptr<Op> op) {
     }
     authorized->deadline =
         std::min(authorized->deadline, absl::Now() + self->options_.attempt_timeout);
+    const std::string* authorization = FindHeader(authorized->headers, "Authorization");
+    if (authorization != nullptr) op->authorization = *authorization;
     HttpClient* const http = self->http_;
     http->Send(*std::move(authorized), [self = std::move(self), op = std::move(op)](
                                            absl::StatusOr<HttpResponse> result) mutable {
@@ -100,6 +105,12 @@ void Pipeline::Exchanged(std::unique_ptr<Op> op, absl::StatusOr<HttpResponse> re
   // Not throttled: those say that nothing was done.
   op->ambiguous |= result.ok() ? result->sends > 1 : true;
   limit_.Release(op->permit, OutcomeOf(verdict, result.ok()));
+  if (result.ok() && result->status == kUnauthorized && !op->refused &&
+      credential_->Refused(op->authorization)) {
+    op->refused = true;
+    ++retries_;
+    return Begin(std::move(op));
+  }
   if (!again) {
     auto done = std::move(op->done);
     if (!result.ok()) return std::move(done)(result.status());

@@ -49,8 +49,10 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
 
   // Sends until there is an answer that is no passing failure, within request.deadline and the
   // attempts that are allowed; then the last answer, a passing failure or not. Errors are those of
-  // the transport and the credential, and ConcurrencyLimit's. The credential's end the call at
-  // once, since it has done its own retries. `done` runs once, outside locks.
+  // the transport and the credential, and ConcurrencyLimit's. What is refused (401) is authorized
+  // anew and sent once more, at once, where the credential has something else to offer. The
+  // credential's end the call at once, since it has done its own retries. `done` runs once, outside
+  // locks.
   void Send(HttpRequest request, Done done);
 
   PipelineStats Stats() const;

@@ -144,6 +144,38 @@ TEST_F(PipelineTest, WhatTheCredentialFailsAtEndsTheCall) {
   EXPECT_TRUE(http_.delays.empty());
 }
 
+TEST_F(PipelineTest, WhatIsRefusedIsAuthorizedAnewOnce) {
+  class Renewing : public Credential {
+   public:
+    void Authorize(HttpRequest request, Done done) override {
+      request.headers.push_back({"Authorization", std::to_string(number)});
+      std::move(done)(std::move(request));
+    }
+    bool Refused(std::string_view authorization) override {
+      EXPECT_EQ(authorization, std::to_string(number));
+      ++number;
+      return true;
+    }
+    int number = 0;
+  };
+  const auto credential = std::make_shared<Renewing>();
+  PipelineOptions options;
+  options.retry.max_attempts = 1;  // it is none of these
+  const auto pipeline = Pipeline::Make(&http_, credential, options);
+  Script({Answer(401), Answer(200)});
+  EXPECT_EQ(Send(*pipeline)->response.status, 200);
+  ASSERT_EQ(http_.requests.size(), 2);
+  EXPECT_EQ(*FindHeader(http_.requests[1].headers, "Authorization"), "1");
+  EXPECT_TRUE(http_.delays.empty());
+
+  http_.requests.clear();
+  Script({Answer(401)});
+  const auto exchange = Send(*pipeline);
+  EXPECT_EQ(exchange->response.status, 401);
+  EXPECT_FALSE(exchange->ambiguous);
+  EXPECT_EQ(http_.requests.size(), 2);
+}
+
 TEST_F(PipelineTest, AShutdownWhileBackingOffEndsTheCall) {
   http_.hold_timers = true;
   Script({Answer(500)});

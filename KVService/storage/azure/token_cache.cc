@@ -30,7 +30,21 @@ TokenCache::TokenCache(HttpClient* http, std::shared_ptr<TokenSource> source,
     : http_(http), source_(std::move(source)), options_(std::move(options)) {}
 
 bool TokenCache::HasToken(absl::Time now) const {
-  return !token_.value.empty() && now < valid_until_;
+  if (token_.value.empty() || now >= valid_until_) return false;
+  return !refused_ || (!renewing_ && now < rest_until_);
+}
+
+bool TokenCache::Refused(std::string_view token) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (token_.value != token || refused_) return true;
+    const absl::Time now = options_.now();
+    if (now < next_refusal_ || now < rest_until_) return false;
+    refused_ = true;
+    next_refusal_ = now + options_.refusal_rest;
+  }
+  spdlog::warn("token refused by the service before its end credential=\"{}\"", source_->name());
+  return true;
 }
 
 absl::Status TokenCache::Refusal(absl::Time now, absl::Time deadline) const {
@@ -107,6 +121,7 @@ void TokenCache::Renewed(absl::StatusOr<AccessToken> token) {
     if (token.ok()) {
       const absl::Duration life = token->expires - now;
       token_ = *std::move(token);
+      refused_ = false;
       renew_at_ = token_.expires - std::min(options_.renew_before, life / 2);
       valid_until_ = token_.expires - std::min(options_.margin, life / 10);
       failure_ = absl::OkStatus();

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "KVService/http/http_client.h"
@@ -33,6 +34,9 @@ struct TokenCacheOptions {
   // as long after the next.
   absl::Duration first_rest = absl::Seconds(1);
   absl::Duration max_rest = absl::Minutes(1);
+  // Between two tokens that are given up because the service refused them: what refuses each new
+  // one has another reason.
+  absl::Duration refusal_rest = absl::Minutes(1);
   size_t max_waiting = 4096;  // callers while there is no token
   std::function<absl::Time()> now = absl::Now;
 };
@@ -53,6 +57,12 @@ class TokenCache : public std::enable_shared_from_this<TokenCache> {
   // DEADLINE_EXCEEDED, up to 50 ms late; RESOURCE_EXHAUSTED where too many wait. `done` runs once,
   // outside locks.
   void Get(absl::Time deadline, Done done) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The service refused that token before its end, so it was revoked. If it is the one that is
+  // given out, that ends, and the next Get is for a new one; it goes on being given out only while
+  // the endpoint is left alone, since it may be good for other accounts. Whether a new token is
+  // there or to be had.
+  bool Refused(std::string_view token) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const TokenSource& source() const { return *source_; }
 
@@ -83,6 +93,8 @@ class TokenCache : public std::enable_shared_from_this<TokenCache> {
   AccessToken token_ ABSL_GUARDED_BY(mutex_);  // empty: none yet
   absl::Time valid_until_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::Time renew_at_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  bool refused_ ABSL_GUARDED_BY(mutex_) = false;  // token_ was, by the service
+  absl::Time next_refusal_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   bool renewing_ ABSL_GUARDED_BY(mutex_) = false;
   bool watching_ ABSL_GUARDED_BY(mutex_) = false;
   std::deque<Waiter> waiters_ ABSL_GUARDED_BY(mutex_);  // only while renewing

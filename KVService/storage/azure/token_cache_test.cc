@@ -246,6 +246,60 @@ TEST_F(TokenCacheTest, OutlivesItsOwnerWhileARenewalRuns) {
   EXPECT_EQ(Value(answer), "t");
 }
 
+TEST_F(TokenCacheTest, ARefusedTokenIsRenewedOnceForAll) {
+  const auto cache = Make();
+  Get(*cache);
+  source_->Answer(Token("old"));
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(cache->Refused("old"));
+  EXPECT_EQ(source_->fetches, 1);  // nobody asks yet
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (int i = 0; i < 10; ++i) answers.push_back(Get(*cache));
+  EXPECT_TRUE(cache->Refused("old"));
+  EXPECT_EQ(source_->fetches, 2);
+  source_->Answer(Token("new"));
+  for (const auto& answer : answers) EXPECT_EQ(Value(answer), "new");
+  // Who comes late with the old one does no harm.
+  now_ += absl::Hours(1) / 4;
+  EXPECT_TRUE(cache->Refused("old"));
+  EXPECT_EQ(Value(Get(*cache)), "new");
+  EXPECT_EQ(source_->fetches, 2);
+}
+
+TEST_F(TokenCacheTest, WhereEveryTokenIsRefusedTheEndpointIsNotAskedForEver) {
+  const auto cache = Make();
+  Get(*cache);
+  source_->Answer(Token("0"));
+  for (int round = 1; round <= 3; ++round) {
+    EXPECT_TRUE(cache->Refused(std::to_string(round - 1)));
+    const auto answer = Get(*cache);
+    source_->Answer(Token(std::to_string(round)));
+    EXPECT_EQ(Value(answer), std::to_string(round));
+    for (int i = 0; i < 100; ++i) {
+      EXPECT_FALSE(cache->Refused(std::to_string(round)));
+      EXPECT_EQ(Value(Get(*cache)), std::to_string(round));
+    }
+    EXPECT_EQ(source_->fetches, round + 1);
+    now_ += absl::Minutes(1);
+  }
+}
+
+TEST_F(TokenCacheTest, ARefusedTokenServesWhileADeadEndpointRests) {
+  const auto cache = Make();
+  Get(*cache);
+  source_->Answer(Token("old"));
+  EXPECT_TRUE(cache->Refused("old"));
+  const auto failed = Get(*cache);
+  source_->Answer(Failure(absl::PermissionDeniedError("no")));
+  EXPECT_EQ((*failed)->status(), absl::PermissionDeniedError("no"));
+  EXPECT_EQ(Value(Get(*cache)), "old");
+  EXPECT_EQ(source_->fetches, 2);
+  now_ += absl::Seconds(1);
+  const auto waits = Get(*cache);
+  EXPECT_EQ(source_->fetches, 3);
+  source_->Answer(Token("new"));
+  EXPECT_EQ(Value(waits), "new");
+}
+
 TEST_F(TokenCacheTest, TheCredentialAddsTheTokenAndTheVersion) {
   const auto credential = MakeTokenCredential(Make());
   absl::StatusOr<HttpRequest> result;
@@ -264,6 +318,9 @@ TEST_F(TokenCacheTest, TheCredentialAddsTheTokenAndTheVersion) {
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(*FindHeader(result->headers, "x-ms-version"), "2024-01-01");
   EXPECT_EQ(result->headers.size(), 2u);
+
+  EXPECT_FALSE(credential->Refused("SharedKey t.o.k"));
+  EXPECT_TRUE(credential->Refused("Bearer t.o.k"));
 
   authorize("http://acct/c?sig=SECRET", {});
   EXPECT_TRUE(absl::IsFailedPrecondition(result.status()));

@@ -13,6 +13,8 @@ namespace kvstore::azure {
 
 namespace {
 
+constexpr char kBearer[] = "Bearer ";
+
 class TokenCredential : public Credential {
  public:
   explicit TokenCredential(std::shared_ptr<TokenCache> cache) : cache_(std::move(cache)) {}
@@ -28,13 +30,18 @@ class TokenCredential : public Credential {
     cache_->Get(deadline, [request = std::move(request),
                            done = std::move(done)](absl::StatusOr<std::string> token) mutable {
       if (!token.ok()) return std::move(done)(token.status());
-      request.headers.push_back({"Authorization", "Bearer " + *token});
+      request.headers.push_back({"Authorization", kBearer + *token});
       // Tokens are known from version 2017-11-09 on; without the header an older one would count.
       if (FindHeader(request.headers, "x-ms-version") == nullptr) {
         request.headers.push_back({"x-ms-version", std::string(kServiceVersion)});
       }
       std::move(done)(std::move(request));
     });
+  }
+
+  bool Refused(std::string_view authorization) override {
+    if (!authorization.starts_with(kBearer)) return false;
+    return cache_->Refused(authorization.substr(std::string_view(kBearer).size()));
   }
 
  private:

@@ -1,0 +1,165 @@
+#include "KVService/observe/rpc_metrics.h"
+
+#include <algorithm>
+#include <string>
+
+#include "KVService/observe/rpc_log.h"
+
+namespace kvstore {
+
+namespace {
+
+constexpr std::array<std::string_view, RpcMetrics::kCodes> kCodeNames = {
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
+constexpr size_t kUnknown = 2;
+
+size_t MethodOf(std::string_view name) {
+  return std::find(RpcMetrics::kMethods.begin(), RpcMetrics::kMethods.end(), name) -
+         RpcMetrics::kMethods.begin();
+}
+
+size_t CodeOf(std::string_view name) {
+  const size_t code = std::find(kCodeNames.begin(), kCodeNames.end(), name) - kCodeNames.begin();
+  return code < kCodeNames.size() ? code : kUnknown;
+}
+
+// Divided, since 1e-6 is no exact factor: 0.0001 is to be shown as that.
+double Seconds(uint64_t microseconds) { return static_cast<double>(microseconds) / 1e6; }
+
+// Nobody orders anything by these numbers.
+void Add(std::atomic<uint64_t>& number, int64_t value) {
+  if (value > 0) number.fetch_add(static_cast<uint64_t>(value), std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void RpcMetrics::Latency::Add(int64_t us) {
+  const size_t bucket = std::lower_bound(kBounds.begin(), kBounds.end(), us) - kBounds.begin();
+  kvstore::Add(counts[bucket], 1);
+  kvstore::Add(sum_us, us);
+}
+
+void RpcMetrics::Latency::AddTo(MetricHistogram* histogram) const {
+  for (size_t i = 0; i < counts.size(); ++i) {
+    histogram->counts[i] += counts[i].load(std::memory_order_relaxed);
+  }
+  histogram->sum += Seconds(sum_us.load(std::memory_order_relaxed));
+}
+
+RpcMetrics::Shard& RpcMetrics::MyShard() {
+  static std::atomic<size_t> threads = 0;
+  thread_local const size_t mine = threads.fetch_add(1, std::memory_order_relaxed) % kShards;
+  return shards_[mine];
+}
+
+void RpcMetrics::Count(const RpcRecord& record) {
+  const size_t index = MethodOf(record.rpc);
+  if (index == kMethods.size()) return;
+  Method& method = MyShard().methods[index];
+  const size_t code = CodeOf(record.code);
+  Add(method.codes[code], 1);
+  method.total.Add(record.total_us);
+  method.storage.Add(record.storage_us);
+  Add(method.bytes, record.bytes);
+  if (code != 0) return;  // whether blocks were there is not known
+  Add(method.blocks, record.blocks);
+  Add(method.found, record.found);
+}
+
+uint64_t RpcMetrics::Sum(size_t method, Number Method::*number) const {
+  uint64_t sum = 0;
+  for (const Shard& shard : shards_) {
+    sum += (shard.methods[method].*number).load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
+MetricFamily RpcMetrics::Calls() const {
+  MetricFamily family{"kvstore_rpc_requests_total",
+                      "Calls that ended, by method and status code.",
+                      MetricType::kCounter,
+                      {},
+                      {}};
+  for (size_t method = 0; method < kMethods.size(); ++method) {
+    for (size_t code = 0; code < kCodes; ++code) {
+      uint64_t sum = 0;
+      for (const Shard& shard : shards_) {
+        sum += shard.methods[method].codes[code].load(std::memory_order_relaxed);
+      }
+      // A success that has not happened is shown, so that rates begin at zero.
+      if (sum == 0 && code != 0) continue;
+      family.samples.push_back(
+          {{{"method", std::string(kMethods[method])}, {"code", std::string(kCodeNames[code])}},
+           static_cast<double>(sum)});
+    }
+  }
+  return family;
+}
+
+MetricFamily RpcMetrics::Latencies(const char* name, const char* help,
+                                   Latency Method::*latency) const {
+  MetricFamily family{name, help, MetricType::kHistogram, {}, {}};
+  for (size_t method = 0; method < kMethods.size(); ++method) {
+    MetricHistogram& histogram = family.histograms.emplace_back();
+    histogram.labels = {{"method", std::string(kMethods[method])}};
+    for (const int64_t bound : kBounds) {
+      histogram.bounds.push_back(Seconds(static_cast<uint64_t>(bound)));
+    }
+    histogram.counts.resize(kBounds.size() + 1);
+    for (const Shard& shard : shards_) (shard.methods[method].*latency).AddTo(&histogram);
+  }
+  return family;
+}
+
+MetricFamily RpcMetrics::Bytes(const char* name, const char* help,
+                               std::initializer_list<std::string_view> methods) const {
+  MetricFamily family{name, help, MetricType::kCounter, {}, {}};
+  for (const std::string_view method : methods) {
+    family.samples.push_back({{{"method", std::string(method)}},
+                              static_cast<double>(Sum(MethodOf(method), &Method::bytes))});
+  }
+  return family;
+}
+
+MetricFamily RpcMetrics::Blocks(const char* name, const char* help,
+                                std::initializer_list<std::string_view> methods, const char* found,
+                                const char* others) const {
+  uint64_t all = 0, there = 0;
+  for (const std::string_view method : methods) {
+    there += Sum(MethodOf(method), &Method::found);
+    all += Sum(MethodOf(method), &Method::blocks);
+  }
+  there = std::min(there, all);  // they are not read in one instant
+  return {name,
+          help,
+          MetricType::kCounter,
+          {{{{"result", found}}, static_cast<double>(there)},
+           {{{"result", others}}, static_cast<double>(all - there)}},
+          {}};
+}
+
+MetricFamilies RpcMetrics::Collect() const {
+  return {
+      Calls(),
+      Latencies("kvstore_rpc_duration_seconds",
+                "Time from a call's arrival to its answer, by method.", &Method::total),
+      Latencies("kvstore_rpc_storage_duration_seconds",
+                "Of that, time spent waiting for the storage; 0 where RAM had the answer.",
+                &Method::storage),
+      Bytes("kvstore_received_chunk_bytes_total", "Bytes of chunks that clients sent.", {"Write"}),
+      Bytes("kvstore_sent_chunk_bytes_total", "Bytes of chunks that clients were sent.",
+            {"Read", "StreamingRead"}),
+      Blocks("kvstore_lookup_blocks_total",
+             "Blocks of the prompts that were looked up, by whether they were there.", {"Lookup"},
+             "hit", "miss"),
+      Blocks("kvstore_read_blocks_total", "Blocks asked for, by whether they were there.",
+             {"Read", "StreamingRead"}, "hit", "miss"),
+      Blocks("kvstore_written_blocks_total",
+             "Blocks whose write succeeded: stored, or there before.", {"Write"}, "present",
+             "stored")};
+}
+
+}  // namespace kvstore

@@ -1,0 +1,154 @@
+#include "KVService/storage_metrics.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
+#include <utility>
+
+#include "absl/time/time.h"
+
+namespace kvstore {
+
+namespace {
+
+// Of the blocks that are not there, the share that the filter let through; 0 before any was asked
+// for.
+double MeasuredFalsePositives(const ChunkStoreStats& stats) {
+  // They are not read in one instant.
+  const uint64_t found = std::min(stats.bloom_probes_found, stats.bloom_probes);
+  const auto wrong = static_cast<double>(stats.bloom_probes - found);
+  const double absent = wrong + static_cast<double>(stats.bloom_denied);
+  return absent > 0 ? wrong / absent : 0;
+}
+
+MetricFamilies SharedMetrics(const ChunkStoreStats& stats) {
+  MetricFamily rate{"kvstore_bloom_false_positive_ratio",
+                    "Of the blocks that are not there, the share that the filter lets through: "
+                    "expected by the bits that are set, and measured by this server's Lookups.",
+                    MetricType::kGauge,
+                    {},
+                    {}};
+  rate.samples = {{{{"kind", "expected"}}, stats.bloom.false_positive_rate},
+                  {{{"kind", "measured"}}, MeasuredFalsePositives(stats)}};
+  return {
+      Counter("kvstore_index_forgotten_blocks_total",
+              "Blocks dropped from the index for its bound; they are still stored.",
+              stats.forgotten_blocks),
+      Counter("kvstore_lookup_probes_total", "Blocks that Lookups asked the storage for.",
+              stats.probes),
+      Counter("kvstore_lookup_probes_found_total", "Of those, the ones that were there.",
+              stats.probes_found),
+      Gauge("kvstore_bloom_size_bytes", "Memory of the Bloom filter.", stats.bloom.bytes),
+      Gauge("kvstore_bloom_layers", "Layers of the Bloom filter; it grows by one at a time.",
+            stats.bloom.layers),
+      Gauge("kvstore_bloom_inserted_blocks", "Distinct blocks that the Bloom filter was told.",
+            stats.bloom.keys),
+      Counter("kvstore_bloom_denied_total",
+              "Lookups that the Bloom filter ended, without a call to the storage.",
+              stats.bloom_denied),
+      Counter("kvstore_bloom_probes_total",
+              "Blocks that the storage was asked for since the Bloom filter was not sure.",
+              stats.bloom_probes),
+      Counter("kvstore_bloom_probes_found_total",
+              "Of those, the ones that were there; the others were false positives, or deleted.",
+              stats.bloom_probes_found),
+      std::move(rate),
+  };
+}
+
+}  // namespace
+
+MetricFamilies StoreMetrics(const ChunkStoreStats& stats) {
+  MetricFamilies all = {
+      Gauge("kvstore_index_blocks", "Blocks in the index.", stats.blocks),
+      Counter("kvstore_corrupt_chunks_total",
+              "Chunks that failed their checksum, answered as misses and removed.",
+              stats.corrupt_chunks),
+      Counter("kvstore_evicted_chunks_total", "Chunks evicted from the storage for its capacity.",
+              stats.evicted_chunks),
+      Gauge("kvstore_pending_write_bytes", "Bytes of chunks whose write has begun and not ended.",
+            stats.pending_write_bytes),
+      Gauge("kvstore_ram_blocks", "Blocks in the RAM tier.", stats.ram.blocks),
+      Gauge("kvstore_ram_used_bytes", "Bytes that the RAM tier holds.", stats.ram.used_bytes),
+      Gauge("kvstore_ram_capacity_bytes", "Bytes that the RAM tier may hold.",
+            stats.ram.capacity_bytes),
+      Counter("kvstore_ram_hits_total", "Reads that the RAM tier answered.", stats.ram.hits),
+      Counter("kvstore_ram_misses_total", "Reads that went to the storage.", stats.ram.misses),
+      Counter("kvstore_ram_evictions_total", "Blocks given up by the RAM tier.",
+              stats.ram.evictions),
+      Gauge("kvstore_storage_blobs",
+            "Blobs in the storage; where servers share it, of this one's since its start.",
+            stats.storage.blobs),
+      Gauge("kvstore_storage_used_bytes", "Bytes of those blobs.", stats.storage.used_bytes),
+      Gauge("kvstore_storage_capacity_bytes", "Bytes that the storage may hold; 0: no bound.",
+            stats.storage.capacity_bytes),
+  };
+  if (stats.shared) {
+    MetricFamilies shared = SharedMetrics(stats);
+    std::move(shared.begin(), shared.end(), std::back_inserter(all));
+  }
+  return all;
+}
+
+MetricFamilies LogMetrics(const azure::BlobLogStats& stats) {
+  return {
+      Gauge("kvstore_log_age_seconds",
+            "Time since the last good poll of a followed container's log, of the one that is "
+            "furthest behind: how old what is known of other servers may be.",
+            absl::ToDoubleSeconds(stats.age)),
+      Gauge("kvstore_log_queued_records", "Records that wait to be appended.",
+            static_cast<double>(stats.queued_records)),
+      Counter("kvstore_log_records_read_total", "Records read, of all servers.",
+              stats.records_read),
+      Counter("kvstore_log_records_appended_total", "Records appended by this server.",
+              stats.records_appended),
+      Counter("kvstore_log_records_dropped_total",
+              "Records that were never appended, since the log was away for too long.",
+              stats.records_dropped),
+      Counter("kvstore_log_damaged_bytes_total", "Bytes of logs that make no sense.",
+              stats.damaged_bytes),
+      Counter("kvstore_log_compactions_total", "Compactions that this server ended well.",
+              stats.compactions),
+  };
+}
+
+MetricFamilies AzureMetrics(const azure::PipelineStats& stats) {
+  return {
+      Counter("kvstore_azure_requests_total", "HTTP requests sent to Blob Storage, each attempt.",
+              stats.attempts),
+      Counter("kvstore_azure_retries_total", "Of those, further attempts.", stats.retries),
+      Counter("kvstore_azure_throttled_total", "Answers that asked for fewer requests (429, 503).",
+              stats.throttled),
+  };
+}
+
+MetricFamilies TierMetrics(const TieredStats& stats) {
+  return {
+      Gauge("kvstore_disk_tier_used_bytes", "Bytes in the disk tier.", stats.local_bytes),
+      Counter("kvstore_disk_tier_hits_total", "Reads that the disk tier answered.",
+              stats.local_hits),
+      Counter("kvstore_disk_tier_misses_total", "Reads that went on to the remote storage.",
+              stats.local_misses),
+      Counter("kvstore_disk_tier_corrupt_total", "Copies that failed their checksum.",
+              stats.local_corrupt),
+      Counter("kvstore_disk_tier_errors_total", "Reads of copies that failed otherwise.",
+              stats.local_errors),
+      Counter("kvstore_disk_tier_fills_total", "Copies made of what was read.", stats.fills),
+      Counter("kvstore_disk_tier_evictions_total", "Copies evicted.", stats.evictions),
+      Gauge("kvstore_disk_tier_pending_blobs", "Acknowledged blobs that are not uploaded yet.",
+            stats.pending_blobs),
+      Gauge("kvstore_disk_tier_pending_bytes", "Bytes of those.", stats.pending_bytes),
+      Gauge("kvstore_disk_tier_oldest_pending_age_seconds", "Age of the oldest of those.",
+            absl::ToDoubleSeconds(stats.oldest_pending_age)),
+      Counter("kvstore_disk_tier_pending_damaged_total",
+              "Blobs that were lost: acknowledged, not uploaded, and unreadable.",
+              stats.pending_damaged),
+      Counter("kvstore_disk_tier_uploads_total", "Uploads that went well.", stats.uploads),
+      Counter("kvstore_disk_tier_upload_failures_total", "Attempts to upload that failed.",
+              stats.upload_failures),
+      Counter("kvstore_disk_tier_write_throughs_total",
+              "In write-back mode, puts that went through all the same.", stats.write_throughs),
+  };
+}
+
+}  // namespace kvstore

@@ -1,0 +1,19 @@
+// What the store and its tiers count, as metrics.
+#ifndef KVSERVICE_STORAGE_METRICS_H_
+#define KVSERVICE_STORAGE_METRICS_H_
+
+#include "KVService/observe/metrics.h"
+#include "KVService/storage/azure/azure_blob_store.h"
+#include "KVService/storage/tiered/tiered_blob_store.h"
+#include "KVService/store/chunk_store.h"
+
+namespace kvstore {
+
+MetricFamilies StoreMetrics(const ChunkStoreStats& stats);
+MetricFamilies LogMetrics(const azure::BlobLogStats& stats);
+MetricFamilies AzureMetrics(const azure::PipelineStats& stats);
+MetricFamilies TierMetrics(const TieredStats& stats);
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_STORAGE_METRICS_H_
