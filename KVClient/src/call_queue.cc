@@ -3,30 +3,32 @@
 #include <grpcpp/alarm.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <thread>
 #include <utility>
+
+#include "absl/base/thread_annotations.h"
 
 namespace kvstore::client {
 namespace {
 
 using std::chrono::system_clock;
 
-// Each polls for its own connections and copies what they bring to the caller's memory. One that
-// no connection uses has no thread.
-constexpr unsigned kFewestQueues = 2, kMostQueues = 8;
+// A thread receives and copies some 3 GB/s, and takes a core for it.
+constexpr unsigned kCoresPerQueue = 4, kMostQueues = 8;
 
-// A thread whose queue has nothing pending rests after this long. gRPC lets any thread that polls
-// handle any connection's input, so idle ones would take it from the busy and hand it on: two
-// switches of threads an event. One always polls, so that lost connections are noticed.
+// A thread whose queue has nothing pending rests after this long. gRPC lets whoever polls handle
+// any connection's input, so idle threads would take it from the busy one and hand it on. One
+// always polls, so that lost connections are noticed.
 constexpr std::chrono::milliseconds kLinger{10}, kLastLinger{1'000};
 std::atomic<int> polling{0};
 
 // Whether the caller, who polls, may stop. Counts it out.
 bool LeavePolling() {
-  int others = polling.load();
-  while (others > 1) {
-    if (polling.compare_exchange_weak(others, others - 1)) return true;
+  int now = polling.load();
+  while (now > 1) {
+    if (polling.compare_exchange_weak(now, now - 1)) return true;
   }
   return false;
 }
@@ -50,34 +52,51 @@ class Timer final : public CallQueue::Event {
   grpc::Alarm alarm_;
 };
 
+class Queues {
+ public:
+  static Queues& OfProcess() {
+    static Queues* const queues = new Queues;
+    return *queues;
+  }
+
+  CallQueue& At(size_t index) {
+    absl::MutexLock lock(&mutex_);
+    CallQueue*& queue = queues_[index];
+    if (queue == nullptr) queue = new CallQueue;
+    return *queue;
+  }
+  CallQueue& Next() { return At(turn_.fetch_add(1, std::memory_order_relaxed) % count_); }
+
+ private:
+  const unsigned count_ =
+      std::clamp(std::thread::hardware_concurrency() / kCoresPerQueue, 1u, kMostQueues);
+  std::atomic<unsigned> turn_{0};
+  absl::Mutex mutex_;
+  std::array<CallQueue*, kMostQueues> queues_ ABSL_GUARDED_BY(mutex_) = {};
+};
+
 }  // namespace
 
-CallQueue& CallQueue::Started(unsigned index) {
-  static const unsigned count =
-      std::clamp(std::thread::hardware_concurrency(), kFewestQueues, kMostQueues);
-  static CallQueue* const queues = new CallQueue[count];
-  CallQueue& queue = queues[index % count];
-  if (!queue.started_.exchange(true)) std::thread([&queue] { queue.Run(); }).detach();
-  return queue;
-}
+CallQueue& CallQueue::Next() { return Queues::OfProcess().Next(); }
 
-CallQueue& CallQueue::Next() {
-  static std::atomic<unsigned> turn{0};
-  return Started(turn.fetch_add(1, std::memory_order_relaxed));
+CallQueue::CallQueue() {
+  polling.fetch_add(1);
+  std::thread([this] { Run(); }).detach();
 }
-
-CallQueue& CallQueue::First() { return Started(0); }
 
 void* CallQueue::Tag(Event* event) {
   pending_.fetch_add(1);
-  // Either this sees that the thread rests, or the thread sees what is pending. The mutex's next
-  // unlocking looks at what its waiter waits for.
+  // Either this sees that the thread rests, or the thread sees what is pending. To unlock is to
+  // have the waiter's condition looked at.
   if (resting_.load()) absl::MutexLock lock(&mutex_);
   return event;
 }
 
+void CallQueue::After(std::chrono::milliseconds delay, absl::AnyInvocable<void() &&> task) {
+  (new Timer(std::move(task)))->Start(*this, delay);
+}
+
 void CallQueue::Run() {
-  polling.fetch_add(1);
   while (true) {
     void* tag = nullptr;
     bool ok = false;
@@ -100,15 +119,17 @@ void CallQueue::Rest() {
   {
     absl::MutexLock lock(&mutex_);
     resting_.store(true);
-    mutex_.Await(absl::Condition(
-        +[](std::atomic<int>* pending) { return pending->load() > 0; }, &pending_));
+    constexpr bool (*kWanted)(std::atomic<int>*) = [](auto* pending) {
+      return pending->load() > 0;
+    };
+    mutex_.Await(absl::Condition(kWanted, &pending_));
     resting_.store(false);
   }
   polling.fetch_add(1);
 }
 
 void RunAfter(std::chrono::milliseconds delay, absl::AnyInvocable<void() &&> task) {
-  (new Timer(std::move(task)))->Start(CallQueue::First(), delay);
+  Queues::OfProcess().At(0).After(delay, std::move(task));
 }
 
 }  // namespace kvstore::client
