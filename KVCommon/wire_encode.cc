@@ -1,16 +1,14 @@
-#include <bit>
 #include <cstring>
 
+#include "KVCommon/varints.h"
 #include "KVCommon/wire.h"
 #include "KVCommon/wire_cursor.h"
 
 namespace kvstore::wire {
 namespace {
 
-constexpr size_t kMaxVarintBytes = 10;
-
 void PutVarint(std::string* out, uint64_t value) {
-  char bytes[kMaxVarintBytes];
+  char bytes[kMaxVarintSize];
   size_t size = 0;
   while (value >= 0x80) {
     bytes[size++] = static_cast<char>(value | 0x80);
@@ -19,39 +17,6 @@ void PutVarint(std::string* out, uint64_t value) {
   bytes[size++] = static_cast<char>(value);
   out->append(bytes, size);
 }
-
-// Bits by sevens, 1 for none: 9/64 is 1/7 up to 64.
-constexpr size_t VarintSize(uint64_t value) {
-  return (static_cast<size_t>(std::bit_width(value | 1)) * 9 + 64) / 64;
-}
-
-// What follows the values that PutVarints writes must be free for so many bytes.
-constexpr size_t kVarintSlack = sizeof(uint32_t);
-
-// Writes the values one behind another; returns where they end. A Lookup is thousands of tokens of
-// mixed sizes, so those that fit into three bytes, as vocabularies do, are written without a branch
-// on the size: 1.4 ns each.
-template <typename Integer>
-std::byte* PutVarints(std::byte* at, std::span<const Integer> values) {
-  for (const Integer signed_or_not : values) {
-    auto value = static_cast<uint64_t>(signed_or_not);
-    if (value < 1u << 21) {
-      const auto low = static_cast<uint32_t>(value);
-      const uint32_t second = low >= 1u << 7;
-      const uint32_t third = low >= 1u << 14;
-      // Little-endian, sevens spread to eights, with the high bit of every byte but the last.
-      const uint32_t bytes =
-          (low & 0x7f) | second << 7 | (low & 0x3f80) << 1 | third << 15 | (low & 0x1fc000) << 2;
-      std::memcpy(at, &bytes, sizeof(bytes));
-      at += 1 + second + third;
-    } else {
-      for (; value >= 0x80; value >>= 7) *at++ = static_cast<std::byte>(value | 0x80);
-      *at++ = static_cast<std::byte>(value);
-    }
-  }
-  return at;
-}
-static_assert(std::endian::native == std::endian::little);
 
 // Of the largest of the values.
 template <typename Integer>
@@ -71,7 +36,7 @@ void PutLength(std::string* out, uint32_t number, size_t size) {
 }
 
 // Of those two, for the numbers up to 15.
-constexpr size_t kMostBefore = 1 + kMaxVarintBytes;
+constexpr size_t kMostBefore = 1 + kMaxVarintSize;
 
 // proto3: a singular field at its default is left out.
 void PutInteger(std::string* out, uint32_t number, uint64_t value) {
