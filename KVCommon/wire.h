@@ -121,6 +121,19 @@ absl::StatusOr<WriteRequest> ParseWriteRequest(Pieces message);
 absl::StatusOr<WriteResponse> ParseWriteResponse(Pieces message);
 absl::StatusOr<Chunk> ParseChunk(Pieces message);
 
+// The same request from where its parts lie, into memory of the caller's: `room` has
+// RoomFor(request) bytes, and the encoding, which is returned, begins and ends somewhere in it.
+struct LookupRequestView {
+  std::string_view resource_name;
+  std::string_view container_name;
+  std::string_view partition_key;
+  std::string_view completion_id;
+  std::span<const Token> tokens;
+  std::span<const uint64_t> precomputed_hashes;
+};
+size_t RoomFor(const LookupRequestView& request);
+ByteView EncodeInto(const LookupRequestView& request, std::span<std::byte> room);
+
 std::string Encode(const LookupRequest& request);
 std::string Encode(const LookupResponse& response);
 std::string Encode(const ReadRequest& request);

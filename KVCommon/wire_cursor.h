@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "KVCommon/varints.h"
 #include "KVCommon/wire.h"
-#include "KVCommon/wire_varints.h"
 
 namespace kvstore::wire {
 
@@ -45,7 +45,7 @@ class Cursor {
     // A Lookup is thousands of these: the piece's and the message's end are checked once where the
     // longest varint fits before both.
     const size_t ahead = std::min<size_t>(end_ - at_, left_);
-    const size_t longest = std::min<size_t>(ahead, kMaxVarintBytes);
+    const size_t longest = std::min<size_t>(ahead, kMaxVarintSize);
     uint64_t result = 0;
     for (size_t i = 0; i < longest; ++i) {
       const auto byte = static_cast<uint8_t>(at_[i]);
@@ -56,7 +56,7 @@ class Cursor {
         return true;
       }
     }
-    return longest < kMaxVarintBytes && ReadSplitVarint(value);
+    return longest < kMaxVarintSize && ReadSplitVarint(value);
   }
 
   // Appends the varints that fill the next `size` bytes; false where they are not that, or more than
@@ -119,12 +119,10 @@ class Cursor {
   }
 
  private:
-  static constexpr size_t kMaxVarintBytes = 10;
-
   // A varint that crosses into another piece, or ends early.
   bool ReadSplitVarint(uint64_t* value) {
     uint64_t result = 0;
-    for (size_t i = 0; i < kMaxVarintBytes && left_ > 0; ++i) {
+    for (size_t i = 0; i < kMaxVarintSize && left_ > 0; ++i) {
       const auto byte = static_cast<uint8_t>(*at_);
       Advance(1);
       result |= static_cast<uint64_t>(byte & 0x7f) << (7 * i);

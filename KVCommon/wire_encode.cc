@@ -1,3 +1,6 @@
+#include <cstring>
+
+#include "KVCommon/varints.h"
 #include "KVCommon/wire.h"
 #include "KVCommon/wire_cursor.h"
 
@@ -5,7 +8,7 @@ namespace kvstore::wire {
 namespace {
 
 void PutVarint(std::string* out, uint64_t value) {
-  char bytes[10];
+  char bytes[kMaxVarintSize];
   size_t size = 0;
   while (value >= 0x80) {
     bytes[size++] = static_cast<char>(value | 0x80);
@@ -15,15 +18,25 @@ void PutVarint(std::string* out, uint64_t value) {
   out->append(bytes, size);
 }
 
-size_t VarintSize(uint64_t value) {
-  size_t size = 1;
-  for (; value >= 0x80; value >>= 7) ++size;
-  return size;
+// Of the largest of the values.
+template <typename Integer>
+size_t LargestVarintSize(std::span<const Integer> values) {
+  uint64_t bits = 0;
+  for (Integer value : values) bits |= static_cast<uint64_t>(value);
+  return VarintSize(bits);
 }
 
 void PutTag(std::string* out, uint32_t number, WireType type) {
   PutVarint(out, number << 3 | type);
 }
+
+void PutLength(std::string* out, uint32_t number, size_t size) {
+  PutTag(out, number, kLengthDelimited);
+  PutVarint(out, size);
+}
+
+// Of those two, for the numbers up to 15.
+constexpr size_t kMostBefore = 1 + kMaxVarintSize;
 
 // proto3: a singular field at its default is left out.
 void PutInteger(std::string* out, uint32_t number, uint64_t value) {
@@ -34,14 +47,12 @@ void PutInteger(std::string* out, uint32_t number, uint64_t value) {
 
 void PutString(std::string* out, uint32_t number, std::string_view text) {
   if (text.empty()) return;
-  PutTag(out, number, kLengthDelimited);
-  PutVarint(out, text.size());
+  PutLength(out, number, text.size());
   out->append(text);
 }
 
 void PutMessage(std::string* out, uint32_t number, std::string_view encoded) {
-  PutTag(out, number, kLengthDelimited);
-  PutVarint(out, encoded.size());
+  PutLength(out, number, encoded.size());
   out->append(encoded);
 }
 
@@ -50,10 +61,11 @@ void PutPacked(std::string* out, uint32_t number, const std::vector<Integer>& va
   if (values.empty()) return;
   size_t size = 0;
   for (Integer value : values) size += VarintSize(static_cast<uint64_t>(value));
-  PutTag(out, number, kLengthDelimited);
-  PutVarint(out, size);
-  out->reserve(out->size() + size);
-  for (Integer value : values) PutVarint(out, static_cast<uint64_t>(value));
+  PutLength(out, number, size);
+  const size_t start = out->size();
+  out->resize(start + size + kVarintSlack);
+  PutVarints(reinterpret_cast<std::byte*>(out->data()) + start, std::span(values));
+  out->resize(start + size);
 }
 
 void PutMetrics(std::string* out, uint32_t number, const ServerMetrics& metrics) {
@@ -66,15 +78,45 @@ void PutMetrics(std::string* out, uint32_t number, const ServerMetrics& metrics)
 
 }  // namespace
 
+size_t RoomFor(const LookupRequestView& request) {
+  const size_t texts = request.resource_name.size() + request.container_name.size() +
+                       request.partition_key.size() + request.completion_id.size();
+  return 4 * kMostBefore + texts + kMostBefore +
+         request.tokens.size() * LargestVarintSize(request.tokens) + kMostBefore +
+         request.precomputed_hashes.size() * LargestVarintSize(request.precomputed_hashes) +
+         kVarintSlack;
+}
+
+ByteView EncodeInto(const LookupRequestView& request, std::span<std::byte> room) {
+  std::string head;
+  PutString(&head, 1, request.resource_name);
+  PutString(&head, 2, request.container_name);
+  PutString(&head, 3, request.partition_key);
+  PutString(&head, 4, request.completion_id);
+  // The length of what is packed is known when it is there, so that goes behind the largest head.
+  std::byte* const tokens = room.data() + head.size() + kMostBefore;
+  std::byte* end = PutVarints(tokens, request.tokens);
+  if (end != tokens) PutLength(&head, 5, static_cast<size_t>(end - tokens));
+  if (!request.precomputed_hashes.empty()) {
+    size_t size = 0;
+    for (uint64_t hash : request.precomputed_hashes) size += VarintSize(hash);
+    std::string before;
+    PutLength(&before, 6, size);
+    std::memcpy(end, before.data(), before.size());
+    end = PutVarints(end + before.size(), request.precomputed_hashes);
+  }
+  std::byte* const start = tokens - head.size();
+  std::memcpy(start, head.data(), head.size());
+  return {start, end};
+}
+
 std::string Encode(const LookupRequest& request) {
-  std::string out;
-  PutString(&out, 1, request.resource_name);
-  PutString(&out, 2, request.container_name);
-  PutString(&out, 3, request.partition_key);
-  PutString(&out, 4, request.completion_id);
-  PutPacked(&out, 5, request.tokens);
-  PutPacked(&out, 6, request.precomputed_hashes);
-  return out;
+  const LookupRequestView view{request.resource_name, request.container_name,
+                               request.partition_key, request.completion_id,
+                               request.tokens,        request.precomputed_hashes};
+  std::string out(RoomFor(view), '\0');
+  const ByteView encoded = EncodeInto(view, std::as_writable_bytes(std::span(out)));
+  return std::string(AsText(encoded));
 }
 
 std::string Encode(const LookupResponse& response) {
@@ -134,8 +176,7 @@ Frame FrameChunk(const Chunk& chunk, size_t buffer_size) {
   PutString(&frame.head, 2, chunk.partition_key);
   PutInteger(&frame.head, 3, chunk.parent_hash);
   if (buffer_size > 0) {
-    PutTag(&frame.head, 4, kLengthDelimited);
-    PutVarint(&frame.head, buffer_size);
+    PutLength(&frame.head, 4, buffer_size);
   }
   PutPacked(&frame.tail, 5, chunk.tokens);
   PutString(&frame.tail, 6, chunk.completion_id);
@@ -151,8 +192,7 @@ Frame FrameWriteRequest(std::string_view resource_name, std::string_view contain
   Frame frame;
   PutString(&frame.head, 1, resource_name);
   PutString(&frame.head, 2, container_name);
-  PutTag(&frame.head, 3, kLengthDelimited);
-  PutVarint(&frame.head, inner.head.size() + buffer_size + inner.tail.size());
+  PutLength(&frame.head, 3, inner.head.size() + buffer_size + inner.tail.size());
   frame.head += inner.head;
   frame.tail = std::move(inner.tail);
   return frame;
@@ -162,8 +202,7 @@ Frame FrameReadResponse(const ReadResponse& response, size_t chunk_size) {
   Frame frame;
   PutInteger(&frame.head, 1, response.found);
   if (response.has_chunk) {
-    PutTag(&frame.head, 2, kLengthDelimited);
-    PutVarint(&frame.head, chunk_size);
+    PutLength(&frame.head, 2, chunk_size);
   }
   std::string* rest = response.has_chunk ? &frame.tail : &frame.head;
   PutString(rest, 3, response.error);

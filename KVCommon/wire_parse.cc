@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <cstring>
 
 #include "KVCommon/status_macros.h"
 #include "KVCommon/wire.h"
@@ -381,6 +382,15 @@ void CopyOut(Pieces message, Extent extent, std::byte* into) {
 
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
+    // Nearly all of it is ASCII, eight at a time.
+    uint64_t eight;
+    if (text.size() - i >= sizeof(eight)) {
+      std::memcpy(&eight, text.data() + i, sizeof(eight));
+      if ((eight & 0x8080808080808080u) == 0) {
+        i += sizeof(eight);
+        continue;
+      }
+    }
     const auto lead = static_cast<uint8_t>(text[i]);
     const size_t length = lead < 0x80 ? 1 : std::countl_one(lead);
     if (lead >= 0x80 && (length < 2 || length > 4)) return false;

@@ -7,6 +7,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <random>
 
 #include "kvstore.pb.h"
@@ -210,6 +211,32 @@ TEST_F(WireTest, LookupsGoBothWays) {
   }
 }
 
+TEST_F(WireTest, IntegersOfAllSizesAreEncodedWithinTheRoomAskedFor) {
+  std::vector<int64_t> tokens = {0};
+  for (int bits = 0; bits < 64; ++bits) {
+    for (const uint64_t value : {uint64_t{1} << bits, (uint64_t{1} << bits) - 1}) {
+      tokens.push_back(static_cast<int64_t>(value));
+    }
+  }
+  tokens.push_back(-1);
+  // The first few are small ones alone.
+  for (const size_t count :
+       {size_t{0}, size_t{1}, size_t{2}, size_t{16}, size_t{45}, tokens.size()}) {
+    for (const size_t hashes : {size_t{0}, count}) {
+      pb::LookupRequest request;
+      request.mutable_tokens()->Add(tokens.begin(), tokens.begin() + count);
+      request.mutable_precomputed_hashes()->Add(tokens.begin(), tokens.begin() + hashes);
+      const std::vector<uint64_t> unsigned_ones(tokens.begin(), tokens.begin() + hashes);
+      const LookupRequestView view{.tokens = std::span(tokens).first(count),
+                                   .precomputed_hashes = unsigned_ones};
+      const size_t size = RoomFor(view);
+      const std::unique_ptr<std::byte[]> room(new std::byte[size]);  // whose end ASan guards
+      const ByteView encoded = EncodeInto(view, {room.get(), size});
+      EXPECT_EQ(AsText(encoded), request.SerializeAsString()) << count << " and " << hashes;
+    }
+  }
+}
+
 TEST_F(WireTest, SmallMessagesGoBothWays) {
   for (int round = 0; round < 100; ++round) {
     pb::ReadRequest request;
@@ -378,6 +405,15 @@ TEST(Utf8, FollowsTheStandard) {
   for (const char* bad : {"\x80", "\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff",
                           "\xe2\x82", "\xf8\x88\x80\x80\x80", "a\xc3z"}) {
     EXPECT_FALSE(IsUtf8(bad)) << bad;
+  }
+  // Wherever it stands in a long text.
+  for (size_t at = 0; at < 40; ++at) {
+    std::string text(40, 'x');
+    EXPECT_TRUE(IsUtf8(text));
+    text[at] = '\xff';
+    EXPECT_FALSE(IsUtf8(text)) << at;
+    text.replace(at, 1, "\u00e9");
+    EXPECT_TRUE(IsUtf8(text)) << at;
   }
 }
 

@@ -36,25 +36,7 @@ grpc::ChannelArguments Arguments() {
   return args;
 }
 
-// gRPC joins its callback threads when the last channel that made a callback call goes. Ours may
-// go on such a thread, which cannot join itself; so one channel to nowhere lives on for good.
-struct Anchor {
-  Anchor() {
-    const grpc::Slice nothing;
-    request = grpc::ByteBuffer(&nothing, 1);
-    context.set_deadline(std::chrono::system_clock::now());
-    stub.UnaryCall(&context, "/kvstore.None/None", {}, &request, &response, [](grpc::Status) {});
-  }
-
-  grpc::GenericStub stub{
-      grpc::CreateChannel("ipv4:127.0.0.1:0", grpc::InsecureChannelCredentials())};
-  grpc::ClientContext context;
-  grpc::ByteBuffer request;
-  grpc::ByteBuffer response;
-};
-
 struct Registry {
-  Anchor anchor;
   absl::Mutex mutex;
   std::map<std::pair<std::string, int>, std::weak_ptr<ChannelPool>> pools ABSL_GUARDED_BY(mutex);
 };
@@ -74,6 +56,7 @@ ChannelPool::ChannelPool(const std::string& server, int connections) : connectio
   for (Connection& connection : connections_) {
     connection.stub = std::make_unique<grpc::GenericStub>(
         grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), Arguments()));
+    connection.queue = &CallQueue::Next();
   }
 }
 

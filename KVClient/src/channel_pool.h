@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "KVClient/src/call_queue.h"
+
 namespace kvstore::client {
 
 inline constexpr int kMaxConnections = 64;
@@ -24,6 +26,7 @@ inline constexpr int64_t kReadLoad = 1 << 20;
 class ChannelPool : public std::enable_shared_from_this<ChannelPool> {
   struct Connection {
     std::unique_ptr<grpc::GenericStub> stub;
+    CallQueue* queue = nullptr;  // of all its calls
     std::atomic<int64_t> load{0};
   };
 
@@ -49,6 +52,7 @@ class ChannelPool : public std::enable_shared_from_this<ChannelPool> {
       if (connection_ != nullptr) connection_->load.fetch_sub(load_, std::memory_order_relaxed);
     }
     grpc::GenericStub& stub() const { return *connection_->stub; }
+    CallQueue& queue() const { return *connection_->queue; }
 
    private:
     friend class ChannelPool;

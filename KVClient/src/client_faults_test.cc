@@ -1,7 +1,9 @@
 // The modern surface where servers fail.
+#include <atomic>
 #include <cstring>
 
 #include "KVClient/test/testing.h"
+#include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
@@ -131,6 +133,45 @@ TEST(ClientFaults, AStreamThatCannotGoOnGivesItsErrorToTheRest) {
   EXPECT_THAT(MessageOf(reads[0].status), HasSubstr("no such account"));
   EXPECT_THAT(MessageOf(reads[1].status), HasSubstr("empty"));
   EXPECT_THAT(MessageOf(reads[2].status), HasSubstr("no such account"));
+}
+
+TEST(ClientFaults, AServerThatAnswersWithoutEndIsLeft) {
+  FakeServer server;
+  server.FloodStreams();
+  const auto client = TestClient(server.address());
+  for (const size_t count : {1, 40, 300}) {
+    TestRoom room(count, 10);
+    const std::vector<std::string> locations(count, "a");
+    for (const BlockAnswer& answer : client->StreamingRead(locations, room.spans)) {
+      EXPECT_FALSE(answer.found);
+      if (answer.status.ok()) continue;  // it had been asked for when the answer came
+      EXPECT_EQ(answer.status.code(), absl::StatusCode::kInternal) << answer.status;
+      EXPECT_THAT(MessageOf(answer.status), HasSubstr("more than it was asked"));
+    }
+  }
+}
+
+// Some of them past their deadlines in the midst, some on streams that break.
+TEST(ClientFaults, ManyStreamsAndCallsAtATimeAllEnd) {
+  FakeServer server;
+  const auto client = TestClient(server.address());
+  constexpr int kCalls = 24;
+  const std::vector<std::string> locations(20, "a");
+  const CallOptions soon{.timeout = std::chrono::milliseconds(20)};
+  absl::BlockingCounter running(3 * kCalls);
+  std::atomic<int> blocks = 0;
+  server.BreakStreamsAfter(7);
+  const auto nothing = [](size_t, size_t) { return std::span<std::byte>(); };
+  for (int i = 0; i < kCalls; ++i) {
+    const CallOptions call = i % 2 == 0 ? soon : CallOptions{};
+    client->StreamingReadAsync(
+        locations, nothing, call, [&](size_t, BlockAnswer) { ++blocks; },
+        [&] { running.DecrementCount(); });
+    client->LookupAsync("p", TestTokens(2), {}, call, [&](auto) { running.DecrementCount(); });
+    client->ReadAsync("a", nothing, call, [&](auto) { running.DecrementCount(); });
+  }
+  running.Wait();
+  EXPECT_EQ(blocks, kCalls * static_cast<int>(locations.size()));
 }
 
 TEST(ClientFaults, ARestartedServerIsFoundAgain) {

@@ -1,5 +1,6 @@
 #include "KVClient/src/grpc_bytes.h"
 
+#include <new>
 #include <utility>
 
 namespace kvstore::client {
@@ -16,6 +17,16 @@ void Release(void* held) {
 
 grpc::ByteBuffer ToByteBuffer(const std::string& message) {
   const grpc::Slice slice(message);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+grpc::ByteBuffer ToByteBuffer(const wire::LookupRequestView& request) {
+  const size_t size = wire::RoomFor(request);
+  void* const room = ::operator new(size);
+  const ByteView encoded = wire::EncodeInto(request, {static_cast<std::byte*>(room), size});
+  const grpc::Slice slice(
+      const_cast<std::byte*>(encoded.data()), encoded.size(),
+      +[](void* held) { ::operator delete(held); }, room);
   return grpc::ByteBuffer(&slice, 1);
 }
 

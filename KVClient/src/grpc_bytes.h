@@ -21,6 +21,9 @@ namespace kvstore::client {
 
 grpc::ByteBuffer ToByteBuffer(const std::string& message);
 
+// Encoded to where it is sent from.
+grpc::ByteBuffer ToByteBuffer(const wire::LookupRequestView& request);
+
 // The message head + memory + tail, with `memory` by reference. `released` runs once gRPC holds no
 // reference to it any more, on whatever thread let go of the last and perhaps under gRPC's own
 // locks: it may do next to nothing.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "KVClient/src/answers.h"
+#include "KVClient/src/call_queue.h"
 #include "KVClient/src/grpc_bytes.h"
 #include "KVClient/src/unary_call.h"
 #include "KVCommon/wire.h"
@@ -86,15 +87,14 @@ void StartLookup(std::shared_ptr<Core> core, std::string_view partition,
                  std::span<const Token> tokens, std::span<const hash_t> hashes,
                  const CallOptions& call, LookupDone done) {
   Timing timing;
-  wire::LookupRequest message;
-  message.resource_name = core->options.resource;
-  message.container_name = core->options.container;
-  message.partition_key = std::string(partition);
-  message.completion_id = call.completion_id;
-  message.tokens.assign(tokens.begin(), tokens.end());
-  message.precomputed_hashes.assign(hashes.begin(), hashes.end());
+  const wire::LookupRequestView message{.resource_name = core->options.resource,
+                                        .container_name = core->options.container,
+                                        .partition_key = partition,
+                                        .completion_id = call.completion_id,
+                                        .tokens = tokens,
+                                        .precomputed_hashes = hashes};
   UnaryRequest request{.method = "Lookup",
-                       .message = ToByteBuffer(wire::Encode(message)),
+                       .message = ToByteBuffer(message),
                        .load = kSmallCallLoad,
                        .deadline = core->DeadlineOf(call)};
   timing.serialize_us = MicrosSince(timing.start);

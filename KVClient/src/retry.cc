@@ -1,11 +1,7 @@
 #include "KVClient/src/retry.h"
 
-#include <grpcpp/alarm.h>
-
 #include <algorithm>
-#include <memory>
 #include <random>
-#include <utility>
 
 #include "KVClient/src/server_list.h"
 
@@ -36,17 +32,6 @@ std::optional<std::chrono::milliseconds> RetryState::Next(const absl::Status& er
   if (Clock::now() + delay >= deadline_) return std::nullopt;
   ++attempts_;
   return delay;
-}
-
-void RunAfter(std::chrono::milliseconds delay, absl::AnyInvocable<void() &&> task) {
-  auto alarm = std::make_shared<grpc::Alarm>();
-  auto held = std::make_shared<absl::AnyInvocable<void() &&>>(std::move(task));
-  grpc::Alarm& setting = *alarm;
-  setting.Set(std::chrono::system_clock::now() + delay, [alarm, held](bool) mutable {
-    // The alarm holds this function, which holds the alarm: end that here.
-    const std::shared_ptr<grpc::Alarm> ending = std::move(alarm);
-    std::move (*std::exchange(held, nullptr))();
-  });
 }
 
 std::chrono::system_clock::time_point ToSystem(Clock::time_point deadline) {

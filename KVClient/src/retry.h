@@ -5,7 +5,6 @@
 #include <chrono>
 #include <optional>
 
-#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 
 namespace kvstore::client {
@@ -40,9 +39,6 @@ class RetryState {
   int waits_ = 0;
   int moves_ = 0;
 };
-
-// Runs `task` after `delay` on one of gRPC's threads. Takes no thread while it waits.
-void RunAfter(std::chrono::milliseconds delay, absl::AnyInvocable<void() &&> task);
 
 // The deadline as gRPC takes it.
 std::chrono::system_clock::time_point ToSystem(Clock::time_point deadline);

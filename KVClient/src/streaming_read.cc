@@ -1,19 +1,19 @@
 // StreamingRead: one stream at a time, a window of requests on it, reopened for what is left.
 #include <grpcpp/client_context.h>
-#include <grpcpp/support/client_callback.h>
+#include <grpcpp/generic/generic_stub.h>
 
 #include <array>
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "KVClient/src/answers.h"
+#include "KVClient/src/call_queue.h"
 #include "KVClient/src/channel_pool.h"
 #include "KVClient/src/grpc_bytes.h"
 #include "KVClient/src/operations.h"
 #include "KVCommon/limits.h"
 #include "KVCommon/wire.h"
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 
 namespace kvstore::client {
 namespace {
@@ -86,103 +86,113 @@ class StreamingRead : public std::enable_shared_from_this<StreamingRead> {
   bool progress_ = false;
 };
 
-// One stream. gRPC calls OnReadDone and OnWriteDone one by one each, but both at a time; OnDone
-// after all others. Owns itself until then.
-class Stream : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+// One stream. Start runs on its caller's thread; from then on everything on the queue's, one by
+// one, so nothing here needs a lock. Owns itself until all that gRPC was asked for has ended.
+class Stream {
  public:
   Stream(std::shared_ptr<StreamingRead> read, ChannelPool::Lease lease, Clock::time_point deadline)
       : read_(std::move(read)), lease_(std::move(lease)), to_send_(read_->next()) {
     context_.set_deadline(ToSystem(deadline));
-    lease_.stub().PrepareBidiStreamingCall(&context_, "/kvstore.KVStoreService/StreamingRead", {},
-                                           this);
+    context_.set_initial_metadata_corked(true);  // goes out with the first request
+    stream_ = lease_.stub().PrepareCall(&context_, "/kvstore.KVStoreService/StreamingRead",
+                                        lease_.queue().queue());
   }
 
+  // REQUIRES: a location is left to be asked for.
   void Start() {
-    StartRead(&response_);
-    SendMore();
-    StartCall();
+    stream_->StartCall(nullptr);  // corked: gives no event
+    pending_ = 2;                 // before the first event, which may come at once on its thread
+    void* const read_tag = lease_.queue().Tag(&on_read_);
+    grpc::ByteBuffer* const response = &response_;
+    grpc::GenericClientAsyncReaderWriter* const stream = stream_.get();
+    SendNext();
+    // Nothing but gRPC's own objects, which live until this read has ended.
+    stream->Read(response, read_tag);
   }
 
-  void OnReadDone(bool ok) override {
-    if (!ok) return;
-    Timing timing;
-    {
-      absl::MutexLock lock(&mutex_);
-      if (answered_ == asked_) {
-        unasked_ = true;
-      } else {
-        timing = timings_[answered_ % kStreamWindow];
-      }
+ private:
+  struct Event final : CallQueue::Event {
+    Event(Stream* its, void (Stream::*what)(bool)) : stream(its), happened(what) {}
+    void Happened(bool ok) override {
+      (stream->*happened)(ok);
+      if (--stream->pending_ == 0) stream->End();
     }
-    if (unasked_) return context_.TryCancel();
-    read_->Deliver(response_, timing);
-    response_.Clear();
-    {
-      absl::MutexLock lock(&mutex_);
+    Stream* stream;
+    void (Stream::*happened)(bool);
+  };
+
+  void Received(bool ok) {
+    if (ok && answered_ == asked_) {
+      unasked_ = true;
+      context_.TryCancel();
+    } else if (ok) {
+      read_->Deliver(response_, timings_[answered_ % kStreamWindow]);
+      response_.Clear();
       ++answered_;
+      SendMore();
+      // Behind the last answer it waits for the stream's end.
+      ++pending_;
+      return stream_->Read(&response_, lease_.queue().Tag(&on_read_));
     }
+    ++pending_;
+    stream_->Finish(&status_, lease_.queue().Tag(&on_finish_));
+  }
+
+  void Sent(bool ok) {
+    sending_ = false;
+    broken_ = !ok;  // the status says why
     SendMore();
-    StartRead(&response_);  // behind the last answer it waits for the stream's end
   }
 
-  void OnWriteDone(bool ok) override {
-    {
-      absl::MutexLock lock(&mutex_);
-      sending_ = false;
-      if (!ok) all_sent_ = true;  // the stream is broken, OnDone says why
-    }
-    if (ok) SendMore();
+  void Finished(bool) {}
+
+  // Sends the next request where the window has room for it and none is being sent.
+  void SendMore() {
+    if (sending_ || broken_ || to_send_ == read_->size()) return;
+    if (asked_ - answered_ == kStreamWindow) return;
+    ++pending_;
+    SendNext();
   }
 
-  void OnDone(const grpc::Status& status) override {
+  // Counted as pending by the caller.
+  void SendNext() {
+    Timing& timing = timings_[asked_++ % kStreamWindow];
+    timing.start = Clock::now();
+    const grpc::ByteBuffer request = read_->Request(to_send_);
+    timing.serialize_us = MicrosSince(timing.start);
+    to_send_ = read_->NextGood(to_send_ + 1);
+    grpc::WriteOptions options;
+    if (to_send_ == read_->size()) options.set_last_message();
+    sending_ = true;
+    stream_->Write(request, options, lease_.queue().Tag(&on_write_));
+  }
+
+  void End() {
     const std::shared_ptr<StreamingRead> read = std::move(read_);
-    absl::Status its = ToStatus(status);
+    absl::Status its = ToStatus(status_);
     if (unasked_) its = absl::InternalError("the server answers more than it was asked");
     delete this;
     read->Ended(std::move(its));
   }
 
- private:
-  // Sends the next request where the window has room for it and none is being sent.
-  void SendMore() {
-    bool last = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      if (sending_ || all_sent_) return;
-      to_send_ = read_->NextGood(to_send_);
-      if (to_send_ == read_->size()) {
-        last = all_sent_ = true;
-      } else if (asked_ - answered_ == kStreamWindow) {
-        return;
-      } else {
-        Timing& timing = timings_[asked_++ % kStreamWindow];
-        timing.start = Clock::now();
-        request_ = read_->Request(to_send_++);
-        timing.serialize_us = MicrosSince(timing.start);
-        sending_ = true;
-      }
-    }
-    if (last) {
-      StartWritesDone();
-    } else {
-      StartWrite(&request_);
-    }
-  }
-
   std::shared_ptr<StreamingRead> read_;
   const ChannelPool::Lease lease_;
   grpc::ClientContext context_;
-  grpc::ByteBuffer request_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
+  Event on_read_{this, &Stream::Received};
+  Event on_write_{this, &Stream::Sent};
+  Event on_finish_{this, &Stream::Finished};
   grpc::ByteBuffer response_;
-  bool unasked_ = false;
+  grpc::Status status_;
 
-  absl::Mutex mutex_;
-  size_t to_send_ ABSL_GUARDED_BY(mutex_);
-  size_t asked_ ABSL_GUARDED_BY(mutex_) = 0;
-  size_t answered_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool sending_ ABSL_GUARDED_BY(mutex_) = false;
-  bool all_sent_ ABSL_GUARDED_BY(mutex_) = false;
-  std::array<Timing, kStreamWindow> timings_ ABSL_GUARDED_BY(mutex_);
+  int pending_ = 0;  // events to come
+  bool sending_ = false;
+  bool broken_ = false;
+  bool unasked_ = false;
+  size_t to_send_;
+  size_t asked_ = 0;
+  size_t answered_ = 0;
+  std::array<Timing, kStreamWindow> timings_;
 };
 
 void StreamingRead::Open() {

@@ -2,9 +2,11 @@
 
 #include <grpcpp/client_context.h>
 
+#include <memory>
 #include <optional>
 #include <utility>
 
+#include "KVClient/src/call_queue.h"
 #include "KVClient/src/channel_pool.h"
 #include "KVClient/src/grpc_bytes.h"
 
@@ -14,7 +16,8 @@ namespace {
 using Done = absl::AnyInvocable<void(absl::StatusOr<grpc::ByteBuffer>) &&>;
 
 // Attempts follow one another, so nothing here needs a lock.
-class UnaryCall : public std::enable_shared_from_this<UnaryCall> {
+// Owns itself until it has ended.
+class UnaryCall final : public CallQueue::Event {
  public:
   UnaryCall(std::shared_ptr<Core> core, UnaryRequest request, Done done)
       : core_(std::move(core)),
@@ -24,20 +27,27 @@ class UnaryCall : public std::enable_shared_from_this<UnaryCall> {
 
   void Send() {
     server_ = core_->servers.Pick(Clock::now().time_since_epoch() / std::chrono::nanoseconds(1));
-    attempt_.emplace();
-    attempt_->lease = core_->servers.pool(server_).Acquire(request_.load);
-    attempt_->context.set_deadline(ToSystem(request_.deadline));
-    attempt_->lease.stub().UnaryCall(
-        &attempt_->context, std::string("/kvstore.KVStoreService/") + request_.method, {},
-        &request_.message, &attempt_->response,
-        [self = shared_from_this()](grpc::Status status) { self->Answered(ToStatus(status)); });
+    Attempt& attempt = attempt_.emplace();
+    attempt.lease = core_->servers.pool(server_).Acquire(request_.load);
+    attempt.context.set_deadline(ToSystem(request_.deadline));
+    CallQueue& queue = attempt.lease.queue();
+    attempt.call = attempt.lease.stub().PrepareUnaryCall(
+        &attempt.context, std::string("/kvstore.KVStoreService/") + request_.method,
+        request_.message, queue.queue());
+    attempt.call->StartCall();
+    // The answer may be there before this returns, and all of this gone.
+    attempt.call->Finish(&attempt.response, &attempt.status, queue.Tag(this));
   }
+
+  void Happened(bool) override { Answered(ToStatus(attempt_->status)); }
 
  private:
   struct Attempt {
-    grpc::ClientContext context;
     ChannelPool::Lease lease;
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::GenericClientAsyncResponseReader> call;
     grpc::ByteBuffer response;
+    grpc::Status status;
   };
 
   void Answered(const absl::Status& status) {
@@ -57,10 +67,11 @@ class UnaryCall : public std::enable_shared_from_this<UnaryCall> {
                                       std::to_string(delay->count()) +
                                       " ms: " + std::string(status.message()));
     if (delay->count() == 0) return Send();
-    RunAfter(*delay, [self = shared_from_this()] { self->Send(); });
+    RunAfter(*delay, [this] { Send(); });
   }
 
   void Finish(absl::StatusOr<grpc::ByteBuffer> result) {
+    const std::unique_ptr<UnaryCall> self(this);
     request_.message.Clear();
     std::move(done_)(std::move(result));
   }
@@ -76,7 +87,7 @@ class UnaryCall : public std::enable_shared_from_this<UnaryCall> {
 }  // namespace
 
 void StartUnary(std::shared_ptr<Core> core, UnaryRequest request, Done done) {
-  std::make_shared<UnaryCall>(std::move(core), std::move(request), std::move(done))->Send();
+  (new UnaryCall(std::move(core), std::move(request), std::move(done)))->Send();
 }
 
 }  // namespace kvstore::client

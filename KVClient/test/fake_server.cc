@@ -83,7 +83,9 @@ class FakeServer::Service : public KVStoreService::Service {
       ++streams;
       break_after = break_streams_after;
       hold = hold_streams_for;
+      if (flood_streams) break_after = -1;
     }
+    if (break_after < 0) return Flood(*stream);
     if (break_after > 0) return ServeAndBreak(*stream, break_after);
     absl::Mutex queue_mutex;
     std::vector<ReadRequest> queue;
@@ -127,6 +129,13 @@ class FakeServer::Service : public KVStoreService::Service {
       if (!stream->Write(response)) break;
     }
     reader.join();
+    return grpc::Status::OK;
+  }
+
+  static grpc::Status Flood(grpc::ServerReaderWriter<ReadResponse, ReadRequest>& stream) {
+    ReadResponse response;
+    response.set_success(true);
+    while (stream.Write(response)) continue;
     return grpc::Status::OK;
   }
 
@@ -193,6 +202,7 @@ class FakeServer::Service : public KVStoreService::Service {
   bool metrics ABSL_GUARDED_BY(mutex) = true;
   std::optional<int> claim ABSL_GUARDED_BY(mutex);
   int break_streams_after ABSL_GUARDED_BY(mutex) = 0;
+  bool flood_streams ABSL_GUARDED_BY(mutex) = false;
   int hold_streams_for ABSL_GUARDED_BY(mutex) = 0;
   int calls ABSL_GUARDED_BY(mutex) = 0;
   int streams ABSL_GUARDED_BY(mutex) = 0;
@@ -246,6 +256,10 @@ void FakeServer::BreakStreamsAfter(int answers) {
 void FakeServer::HoldStreamsFor(int requests) {
   absl::MutexLock lock(&service_->mutex);
   service_->hold_streams_for = requests;
+}
+void FakeServer::FloodStreams() {
+  absl::MutexLock lock(&service_->mutex);
+  service_->flood_streams = true;
 }
 void FakeServer::LeaveMetricsOut() {
   absl::MutexLock lock(&service_->mutex);

@@ -30,6 +30,8 @@ class FakeServer {
   void BreakStreamsAfter(int answers);
   // Streams give no answer before this many requests have come, and then wait for more in vain.
   void HoldStreamsFor(int requests);
+  // Streams answer without end, whatever was asked.
+  void FloodStreams();
   // Leaves server_metrics out.
   void LeaveMetricsOut();
   // Claims this many cached blocks, whatever the locations.

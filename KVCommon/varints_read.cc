@@ -1,4 +1,4 @@
-#include "KVCommon/wire_varints.h"
+#include "KVCommon/varints.h"
 
 #include <bit>
 #include <cstring>
@@ -27,7 +27,7 @@ uint64_t Join(uint64_t word) {
 // One varint of any length; the bytes that it takes, 0 where it does not end within ten or `size`.
 size_t DecodeOne(const std::byte* at, size_t size, uint64_t* value) {
   uint64_t result = 0;
-  for (size_t i = 0; i < size && i < 10; ++i) {
+  for (size_t i = 0; i < size && i < kMaxVarintSize; ++i) {
     const auto byte = static_cast<uint8_t>(at[i]);
     result |= static_cast<uint64_t>(byte & 0x7f) << (7 * i);  // bits past 64 fall off
     if (byte < 0x80) {

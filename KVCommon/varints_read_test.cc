@@ -1,4 +1,4 @@
-#include "KVCommon/wire_varints.h"
+#include "KVCommon/varints.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,47 @@
+// Protobuf's varints in bulk: a Lookup is thousands of tokens. Internal to KVCommon.
+#ifndef KVCOMMON_VARINTS_H_
+#define KVCOMMON_VARINTS_H_
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "KVCommon/slice.h"
+
+namespace kvstore::wire {
+
+inline constexpr size_t kMaxVarintSize = 10;
+
+// What follows the place of the values that PutVarints writes may be overwritten for so many bytes.
+inline constexpr size_t kVarintSlack = 16;
+
+// Bits by sevens, 1 for none: 9/64 is 1/7 up to 64.
+constexpr size_t VarintSize(uint64_t value) {
+  return (static_cast<size_t>(std::bit_width(value | 1)) * 9 + 64) / 64;
+}
+
+// Writes the values one behind another; returns where they end. Those that fit into three bytes, as
+// tokens of today's vocabularies do, take a third of a nanosecond each where the processor has
+// SSSE3.
+std::byte* PutVarints(std::byte* at, std::span<const uint64_t> values);
+
+// The same in portable code, for the tests and for other processors: 1.4 ns each.
+std::byte* PutVarintsPortably(std::byte* at, std::span<const uint64_t> values);
+
+// Signed ones as their two's complement, as protobuf has it.
+inline std::byte* PutVarints(std::byte* at, std::span<const int64_t> values) {
+  return PutVarints(at, {reinterpret_cast<const uint64_t*>(values.data()), values.size()});
+}
+
+// How many varints end within the bytes.
+size_t CountVarints(ByteView bytes);
+
+// Decodes the varints of `bytes` one behind the other, as far as they end within it, into `values`,
+// which has room for CountVarints: 1.5 ns each. Returns the bytes taken; short of the last one that
+// ends where a varint is longer than ten bytes, which none may be.
+size_t DecodeVarints(ByteView bytes, uint64_t* values);
+
+}  // namespace kvstore::wire
+
+#endif  // KVCOMMON_VARINTS_H_
