@@ -100,7 +100,7 @@ class SharedStoreFaultsTest : public ::testing::Test {
   static bool ReadRight(ChunkStore& store, uint64_t n) {
     const auto found = TryLookup(store, BlockOf(static_cast<Token>(n)));
     if (!found.ok() || found->blocks.empty()) return false;
-    const auto read = ReadNow(store, found->blocks[0].location);
+    const auto read = ReadNow(store, std::string(AsText(found->blocks[0].location)));
     if (!read.ok()) return false;
     EXPECT_EQ(BufferOf(read->chunk), ChunkOf(n).buffer) << n;
     return true;
