@@ -1,9 +1,9 @@
 // Lists of blocks by class and age, that any block joins or leaves at once.
 //
 // Time, in lookups, is cut into intervals: the newest are one lookup long, older ones twice as long
-// after every few, as in an exponential histogram. So all ages are told apart equally well, in about
-// four intervals an octave, whatever the size of the cache. An interval has one list a class. When
-// it grows old it is merged with its neighbour, list to list.
+// after every few, as in an exponential histogram. So all ages are told apart equally well, in
+// about four intervals an octave, whatever the size of the cache. An interval has one list a class.
+// When it grows old it is merged with its neighbour, list to list.
 #ifndef KVSERVICE_EVICTION_AGE_LISTS_H_
 #define KVSERVICE_EVICTION_AGE_LISTS_H_
 

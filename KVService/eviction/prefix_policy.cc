@@ -11,10 +11,7 @@ constexpr size_t kGhosts = 16384;
 // The ghosts remember blocks for so many lives of the cache: reuse that comes later than a block
 // could be kept is of no use.
 constexpr size_t kRememberedLives = 16;
-constexpr uint32_t kMost = 3;  // what 2 bits hold
-// Orphans may be early: writes of one prompt overtake each other. So they get a little time.
-constexpr uint32_t kOrphanLookups = 64;
-constexpr size_t kOrphanShare = 64;  // one in so many, at most
+constexpr uint32_t kMost = 3;        // what 2 bits hold
 constexpr uint32_t kLearnEvery = 4;  // lookups
 
 // SplitMix64's finaliser: keys need not be spread well.
@@ -54,7 +51,7 @@ void PrefixPolicy::Attach(uint32_t slot, Place place) {
   if (place.first || !place.parent) return;
   PolicySlot& parent = slots_[*place.parent];
   if (parent.state != PolicySlot::kInner) {
-    LeaveList(*place.parent);
+    lists_.Remove(*place.parent);
     parent.state = PolicySlot::kInner;
     parent.hotter = 0;
   }
@@ -78,7 +75,6 @@ void PrefixPolicy::BecomeLeaf(uint32_t slot, bool hottest) {
   PolicySlot& it = slots_[slot];
   if (IsOrphan(it)) {
     it.state = PolicySlot::kOrphanLeaf;
-    ++orphans_;
     lists_.PushOrphan(slot);
     return;
   }
@@ -91,16 +87,11 @@ void PrefixPolicy::BecomeLeaf(uint32_t slot, bool hottest) {
   }
 }
 
-void PrefixPolicy::LeaveList(uint32_t slot) {
-  if (slots_[slot].state == PolicySlot::kOrphanLeaf) --orphans_;
-  lists_.Remove(slot);
-}
-
 void PrefixPolicy::OrphanChildren(uint32_t slot) {
   PolicySlot& it = slots_[slot];
   if (left_behind_.contains(slot)) {
-    // Twice, and children of the first time are left: one bit cannot tell three blocks apart. It takes
-    // two removals from under children within their lives, so it may take long.
+    // Twice, and children of the first time are left: one bit cannot tell three blocks apart. It
+    // takes two removals from under children within their lives, so it may take long.
     for (size_t i = 0; i < slots_.size(); ++i) {
       if (slots_[i].parent == slot && slots_[i].parent_generation != it.generation) {
         slots_[i].parent = PolicySlot::kMissing;
@@ -117,7 +108,7 @@ void PrefixPolicy::Adopt(uint32_t slot, Place place) {
   // Not where the parent hangs on the block itself: callers' hashes may run in a circle.
   if (!place.first && HangsOn(*place.parent, slot)) return;
   const bool leaf = it.state != PolicySlot::kInner;
-  if (leaf) LeaveList(slot);
+  if (leaf) lists_.Remove(slot);
   Detach(slot);
   Attach(slot, place);
   if (leaf) BecomeLeaf(slot, /*hottest=*/true);
@@ -172,7 +163,7 @@ void PrefixPolicy::Touch(std::span<const uint32_t> found) {
 void PrefixPolicy::Use(uint32_t slot, uint32_t turn) {
   PolicySlot& it = slots_[slot];
   const bool leaf = it.state != PolicySlot::kInner;
-  if (leaf) LeaveList(slot);
+  if (leaf) lists_.Remove(slot);
   if (it.watched) {
     const uint32_t age = lists_.AgeOf(it);
     lists_.Watch(it.Class(), age, -1);
@@ -191,7 +182,7 @@ void PrefixPolicy::Renew(uint32_t slot, Place place) {
   Adopt(slot, place);
   PolicySlot& it = slots_[slot];
   const bool leaf = it.state != PolicySlot::kInner;
-  if (leaf) LeaveList(slot);
+  if (leaf) lists_.Remove(slot);
   if (it.watched) {
     lists_.Watch(it.Class(), lists_.AgeOf(it), -1);
     lists_.Watch(it.Class(), 0, 1);
@@ -206,7 +197,7 @@ void PrefixPolicy::Erase(uint32_t slot, uint64_t key) {
   if (it.state == PolicySlot::kInner) {
     OrphanChildren(slot);
   } else {
-    LeaveList(slot);
+    lists_.Remove(slot);
   }
   if (it.watched) {
     // Watched on as a ghost; which may make another one's watch end.
@@ -224,13 +215,9 @@ void PrefixPolicy::Erase(uint32_t slot, uint64_t key) {
 
 std::optional<uint32_t> PrefixPolicy::Victim() const {
   const uint32_t orphan = lists_.OldestOrphan();
-  if (orphan != AgeLists::kNone && (orphans_ > size_ / kOrphanShare ||
-                                    lists_.AgeOf(slots_[orphan]) >= kOrphanLookups)) {
-    return orphan;
-  }
+  if (orphan != AgeLists::kNone) return orphan;
   const uint32_t slot = lists_.Coldest(model_);
   if (slot != AgeLists::kNone) return slot;
-  if (orphan != AgeLists::kNone) return orphan;
   return std::nullopt;
 }
 

@@ -35,9 +35,9 @@ class PrefixPolicy {
   PrefixPolicy& operator=(const PrefixPolicy&) = delete;
 
   // Puts in a block that was just written or loaded. `key` tells blocks apart: the same block comes
-  // back with the same key; any 64 bits of its identity. A block that is neither first nor behind one
-  // that is in is an orphan: it goes before others, unless Renew or Touch brings its parent soon.
-  // REQUIRES: `slot` is not in, and is below 4,000,000,000.
+  // back with the same key; any 64 bits of its identity. A block that is neither first nor behind
+  // one that is in is an orphan: it goes before all others, unless Renew or Touch brings its parent
+  // first. REQUIRES: `slot` is not in, and is below 4,000,000,000.
   void Insert(uint32_t slot, Place place, uint64_t key);
 
   // A lookup of a prompt of full blocks found these leading ones, the first block first. Tell of
@@ -70,7 +70,6 @@ class PrefixPolicy {
   void Detach(uint32_t slot);
   void Adopt(uint32_t orphan, Place place);
   void BecomeLeaf(uint32_t slot, bool hottest);
-  void LeaveList(uint32_t slot);
   void OrphanChildren(uint32_t slot);
   void Use(uint32_t slot, uint32_t turn);
   bool IsSampled(uint64_t mixed_key) const;
@@ -84,9 +83,8 @@ class PrefixPolicy {
   // `generation` that its parent is not the block which has the slot now.
   std::unordered_map<uint32_t, uint32_t> left_behind_;
   size_t size_ = 0;
-  size_t orphans_ = 0;     // in the list of orphans
-  uint32_t turn_ = 0;      // of the conversation that was looked up last
-  int sample_shift_ = 0;   // one block in 2^sample_shift_ is watched
+  uint32_t turn_ = 0;     // of the conversation that was looked up last
+  int sample_shift_ = 0;  // one block in 2^sample_shift_ is watched
   int learn_next_ = 0;
 };
 

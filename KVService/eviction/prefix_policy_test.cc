@@ -104,8 +104,8 @@ TEST(PrefixPolicy, ASlotReusedUnderOrphansIsNotTheirParent) {
   EXPECT_THAT(order, testing::UnorderedElementsAre(0, 1, 10, 11, 12));
 }
 
-// Conversations come back after 50 to 60 lookups, and one-shot prompts never. LRU of this size keeps
-// nothing long enough.
+// Conversations come back after 50 to 60 lookups, and one-shot prompts never. LRU of this size
+// keeps nothing long enough.
 TEST(PrefixPolicy, LearnsToKeepSomeLongEnough) {
   PrefixPolicy policy;
   std::map<uint64_t, uint32_t> where;

@@ -7,8 +7,8 @@
 namespace kvstore {
 namespace {
 
-// How many reuses' worth of evidence what is presumed counts for: a class is presumed to be like its
-// kind until it has seen about as many. Anything from 2 to 30 does as well.
+// How many reuses' worth of evidence what is presumed counts for: a class is presumed to be like
+// its kind until it has seen about as many. Anything from 2 to 30 does as well.
 constexpr double kPresumed = 8;
 // So many records make the older ones count a tenth less.
 constexpr double kForgetAfter = 4096;
@@ -20,7 +20,8 @@ double BucketStart(int bucket) {
 
 double BucketWidth(int bucket) { return BucketStart(bucket + 1) - BucketStart(bucket); }
 
-void AddTime(double count, int bucket, double in_bucket, std::array<double, ReuseModel::kAges>& to) {
+void AddTime(double count, int bucket, double in_bucket,
+             std::array<double, ReuseModel::kAges>& to) {
   for (int b = 0; b < bucket; ++b) to[b] += count * BucketWidth(b);
   to[bucket] += count * in_bucket;
 }
@@ -72,24 +73,32 @@ void ReuseModel::Learn(int block_class, const Watched& watched) {
     }
     if (c == block_class) own_time = time;
   }
-  // The kind's hazard by age. Where nothing is known yet, it is presumed to fall as 1 / age does.
-  double all_reuses = 0, all_time = 0;
+  // The kind's hazard by age. Where little is known of an age it is presumed to be that of all
+  // later ones together; beyond what is known it is presumed to fall as 1 / age does.
+  double later_reuses = 0, later_time = 0;
   for (int b = 0; b < kAges; ++b) {
-    all_reuses += kind_reuses[b];
-    all_time += kind_time[b];
+    later_reuses += kind_reuses[b];
+    later_time += kind_time[b];
   }
-  double presumed = (all_reuses + 1) / (all_time + 1);
+  if (later_reuses < kPresumed) return;  // no evidence yet
   Curve hazard{};
   double own_reuses = 0, expected = 0;
+  double presumed = 1;
   for (int b = 0; b < kAges; ++b) {
+    if (b == 0 || kind_time[b] > 0) {
+      presumed = (later_reuses + 1) / (later_time + BucketWidth(b));
+    } else {
+      presumed = hazard[b - 1] * (b < 3 ? 0.5 : BucketStart(b - 1) / BucketStart(b));
+    }
     hazard[b] = (kind_reuses[b] + 1) / (kind_time[b] + 1 / presumed);
-    presumed = b < 2 ? hazard[b] : hazard[b] * BucketStart(b) / BucketStart(b + 1);
+    later_reuses -= kind_reuses[b];
+    later_time -= kind_time[b];
     own_reuses += reuses_[block_class][b];
     expected += own_time[b] * hazard[b];
   }
   // The class's: the kind's, times what it is more or less reused than that, then its own evidence.
   const double factor = (own_reuses + kPresumed) / (expected + kPresumed);
-  Curve kept{};  // how many of those that come to this age leave it without a reuse
+  Curve kept{};     // how many of those that come to this age leave it without a reuse
   Curve lookups{};  // for how long one of them is kept within this age
   for (int b = 0; b < kAges; ++b) {
     const double rate = (reuses_[block_class][b] + kPresumed) /

@@ -43,8 +43,9 @@ TEST(ReuseModel, ABlockIsWorthMostJustBeforeItIsUsed) {
 TEST(ReuseModel, TellsClassesApartAndPresumesTheyAreAlike) {
   ReuseModel model;
   for (int i = 0; i < 200; ++i) {
-    model.Record(0, 100, i % 10 == 0);
-    model.Record(1, 100, i % 10 != 0);
+    // Those that are not used again are watched for long.
+    model.Record(0, i % 10 == 0 ? 100 : 2000, i % 10 == 0);
+    model.Record(1, i % 10 != 0 ? 100 : 2000, i % 10 != 0);
   }
   for (int c = 0; c < 3; ++c) model.Learn(c, {});
   EXPECT_GT(WorthAt(model, 1, 0), 4 * WorthAt(model, 0, 0));

@@ -46,8 +46,13 @@ void Compare(const std::string& name, const Prompts& prompts, const std::vector<
     std::printf("%-20s %8zu %8.4f %8.4f %8.4f %8.4f %8.4f %8.4f\n", name.c_str(), capacity, lru,
                 s3_fifo, ours, belady, belady_prefix, ideal);
     std::fflush(stdout);
-    rows.push_back({{"workload", name}, {"capacity", capacity}, {"lru", lru}, {"s3_fifo", s3_fifo},
-                    {"ours", ours}, {"belady", belady}, {"belady_prefix", belady_prefix},
+    rows.push_back({{"workload", name},
+                    {"capacity", capacity},
+                    {"lru", lru},
+                    {"s3_fifo", s3_fifo},
+                    {"ours", ours},
+                    {"belady", belady},
+                    {"belady_prefix", belady_prefix},
                     {"ideal", ideal}});
   }
 }

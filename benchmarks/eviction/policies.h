@@ -23,8 +23,8 @@ class Policy {
 // Least recently used; a prompt's blocks are used deepest first, so that parents outlive children.
 std::unique_ptr<Policy> MakeLru(size_t capacity);
 
-// S3-FIFO (Yang et al., SOSP 2023): a small queue of a tenth, a main one, and a ghost queue as long as
-// that. Deepest first, too.
+// S3-FIFO (Yang et al., SOSP 2023): a small queue of a tenth, a main one, and a ghost queue as long
+// as that. Deepest first, too.
 std::unique_ptr<Policy> MakeS3Fifo(size_t capacity);
 
 // The server's own: KVService/eviction/prefix_policy.h.

@@ -1,8 +1,8 @@
-// Runs traces through eviction policies. A trace is a list of prompts, a prompt a list of block ids;
-// equal ids stand for equal blocks behind equal prefixes.
+// Runs traces through eviction policies. A trace is a list of prompts, a prompt a list of block
+// ids; equal ids stand for equal blocks behind equal prefixes.
 //
-// A request looks its prompt up and then writes what is missing. Hits are the leading blocks that are
-// there, of all blocks asked for: a block behind a gap is of no use.
+// A request looks its prompt up and then writes what is missing. Hits are the leading blocks that
+// are there, of all blocks asked for: a block behind a gap is of no use.
 #ifndef BENCHMARKS_EVICTION_SIMULATE_H_
 #define BENCHMARKS_EVICTION_SIMULATE_H_
 

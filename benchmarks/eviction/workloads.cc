@@ -66,9 +66,9 @@ Prompts Independent(Maker& maker, uint32_t prompts, uint32_t requests,
 }
 
 struct Talk {
-  double more = 0.5;     // the chance of another turn
-  double pause = 300;    // in requests, on average
-  uint32_t opening = 10; // blocks of the first turn, on average; half of it for later ones
+  double more = 0.5;      // the chance of another turn
+  double pause = 300;     // in requests, on average
+  uint32_t opening = 10;  // blocks of the first turn, on average; half of it for later ones
 };
 
 // Conversations behind a few system prompts. `talk` says how they go at a time from 0 to 1.
@@ -121,13 +121,13 @@ const std::map<std::string, std::function<Prompts(Maker&)>>& Makers() {
        [](Maker& m) {
          return Conversations(m, 20'000, 20, 8, [](double) { return Talk{.more = 0}; });
        }},
-      {"chat", [](Maker& m) { return Conversations(m, 20'000, 10, 6, [](double) { return Talk(); }); }},
+      {"chat",
+       [](Maker& m) { return Conversations(m, 20'000, 10, 6, [](double) { return Talk(); }); }},
       // Tools answer at once: many quick turns, then never again.
       {"agents",
        [](Maker& m) {
-         return Conversations(m, 20'000, 8, 12, [](double) {
-           return Talk{.more = 0.9, .pause = 12, .opening = 4};
-         });
+         return Conversations(m, 20'000, 8, 12,
+                              [](double) { return Talk{.more = 0.9, .pause = 12, .opening = 4}; });
        }},
       {"change",
        [](Maker& m) {
