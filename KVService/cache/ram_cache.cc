@@ -5,6 +5,15 @@
 #include <utility>
 
 namespace kvstore {
+namespace {
+
+uint64_t KeyOf(const BlockId& id) {
+  uint64_t digest;
+  std::memcpy(&digest, id.version.digest.data(), sizeof digest);
+  return digest ^ id.version.hash;
+}
+
+}  // namespace
 
 RamCache::Table& RamCache::TableOf(const BlockId& id) const {
   static_assert(kTables <= 256);
@@ -51,7 +60,9 @@ void RamCache::Put(const BlockId& id, Slice data, const std::optional<BlockId>& 
   if (SlotOf(id)) return;
   const uint32_t slot = TakeSlot();
   ids_[slot] = id;
-  recency_.Insert(slot, parent ? SlotOf(*parent) : std::nullopt);
+  // Without its parent here a block is as good as a first: the parent is in storage.
+  const std::optional<uint32_t> parent_slot = parent ? SlotOf(*parent) : std::nullopt;
+  policy_.Insert(slot, {.first = !parent_slot, .parent = parent_slot}, KeyOf(id));
   held_.fetch_add(data.held_bytes(), std::memory_order_relaxed);
   used_ += cost;
   ++blocks_;
@@ -61,7 +72,7 @@ void RamCache::Put(const BlockId& id, Slice data, const std::optional<BlockId>& 
     table.entries.emplace(id, Entry{std::move(data), slot});
   }
   while (used_ > room) {
-    Remove(ids_[*recency_.Coldest()], &freed);
+    Remove(ids_[*policy_.Victim()], &freed);
     ++evictions_;
   }
 }
@@ -76,10 +87,13 @@ void RamCache::Erase(const BlockId& id) {
 
 void RamCache::Touch(std::span<const BlockId> found) {
   if (held_bytes() == 0) return;
+  thread_local std::vector<uint32_t> slots;
+  slots.clear();
   absl::MutexLock lock(&policy_mutex_);
-  for (size_t i = found.size(); i > 0; --i) {
-    if (const std::optional<uint32_t> slot = SlotOf(found[i - 1])) recency_.Touch(*slot);
+  for (const BlockId& id : found) {
+    if (const std::optional<uint32_t> slot = SlotOf(id)) slots.push_back(*slot);
   }
+  policy_.Touch(slots);
 }
 
 void RamCache::Remove(const BlockId& id, std::vector<Slice>* freed) {
@@ -91,7 +105,7 @@ void RamCache::Remove(const BlockId& id, std::vector<Slice>* freed) {
     entry = std::move(it->second);
     table.entries.erase(it);
   }
-  recency_.Erase(entry.slot);
+  policy_.Erase(entry.slot, KeyOf(id));
   free_slots_.push_back(entry.slot);
   held_.fetch_sub(entry.data.held_bytes(), std::memory_order_relaxed);
   used_ -= CostOf(entry.data);

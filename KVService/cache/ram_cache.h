@@ -13,7 +13,7 @@
 #include "KVCommon/chunked_vector.h"
 #include "KVCommon/slice.h"
 #include "KVService/block/block_id.h"
-#include "KVService/eviction/prefix_lru.h"
+#include "KVService/eviction/prefix_policy.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
@@ -44,18 +44,19 @@ class RamCache {
   explicit RamCache(uint64_t capacity_bytes, Others others = nullptr)
       : capacity_(capacity_bytes), others_(std::move(others)) {}
 
-  // The block's bytes, or an empty slice. Counts as a hit or a miss; recency is Touch's matter.
+  // The block's bytes, or an empty slice. Counts as a hit or a miss; what was used is Touch's
+  // matter.
   Slice Get(const BlockId& id);
 
-  // Keeps the block, and gives up others for it. One that does not fit is not kept; one that is here
-  // already stays.
+  // Keeps the block, behind its parent where that is here, and gives up others for it, or the block
+  // itself where the policy says so. One that does not fit is not kept; one that is here already stays.
   void Put(const BlockId& id, Slice data, const std::optional<BlockId>& parent);
 
   bool Contains(const BlockId& id) const;
 
   void Erase(const BlockId& id);
 
-  // Marks the blocks that a Lookup found as just used; in the prompt's order, first block first.
+  // Tells the policy what a Lookup found, here or not; in the prompt's order, first block first.
   void Touch(std::span<const BlockId> found);
 
   // The memory that cached blocks hold. Cheap.
@@ -91,7 +92,7 @@ class RamCache {
 
   // Taken before a table's. Whoever adds or removes blocks has it.
   mutable absl::Mutex policy_mutex_;
-  PrefixLru recency_ ABSL_GUARDED_BY(policy_mutex_);
+  PrefixPolicy policy_ ABSL_GUARDED_BY(policy_mutex_);
   ChunkedVector<BlockId> ids_ ABSL_GUARDED_BY(policy_mutex_);  // by slot
   std::vector<uint32_t> free_slots_ ABSL_GUARDED_BY(policy_mutex_);
   uint64_t blocks_ ABSL_GUARDED_BY(policy_mutex_) = 0;

@@ -10,6 +10,8 @@ namespace {
 
 // How many blocks ShrinkTo removes before it lets others have the lock.
 constexpr size_t kShrinkStep = 256;
+// Blocks that wait for their parents.
+constexpr size_t kMostAwaited = 1024;
 constexpr uint64_t kMaxFootprintKib = (1 << 17) - 1;
 
 std::array<uint32_t, 2> Halves(uint64_t whole) {
@@ -191,7 +193,7 @@ size_t PrefixIndex::size() const {
 size_t PrefixIndex::memory_bytes() const {
   absl::ReaderMutexLock lock(&mutex_);
   return entries_.memory_bytes() + next_sibling_.memory_bytes() + by_digest_.memory_bytes() +
-         by_hash_.memory_bytes() + by_parent_.memory_bytes() + recency_.memory_bytes() +
+         by_hash_.memory_bytes() + by_parent_.memory_bytes() + policy_.memory_bytes() +
          spaces_.capacity() * sizeof(SpaceInfo) +
          space_numbers_.capacity() * (sizeof(Space) + sizeof(uint32_t) + 1);
 }
@@ -255,8 +257,6 @@ bool PrefixIndex::Insert(const Container& container, const PartitionDigest& part
   if (FindSlot(id)) return false;
   const uint32_t space = SpaceNumber(container, partition, id.space);
   ++spaces_[space].blocks;
-  const std::optional<uint32_t> parent = OnlyBearer(space, block.parent_hash);
-
   const uint32_t slot = TakeSlot();
   Entry& entry = entries_[slot];
   entry.digest = id.version.digest;
@@ -266,25 +266,67 @@ bool PrefixIndex::Insert(const Container& container, const PartitionDigest& part
   entry.parent_hash = Halves(block.parent_hash);
   entry.footprint_kib = std::min((block.footprint + 1023) / 1024, kMaxFootprintKib);
   entry.by_parent = block.by_parent;
+  const PrefixPolicy::Place place = PlaceOf(space, block.parent_hash);
   Link(slot);
-  recency_.Insert(slot, parent);
+  policy_.Insert(slot, place, PolicyKey(slot));
+  if (place.awaited) AwaitParent(slot);
+  AdoptEarlyChild(slot);
   return true;
 }
 
-void PrefixIndex::Touch(std::span<const Handle> found) {
-  absl::MutexLock lock(&mutex_);
-  for (size_t i = found.size(); i > 0; --i) {
-    const auto slot = static_cast<uint32_t>(found[i - 1]);
-    if (HandleOfSlot(slot) == found[i - 1]) recency_.Touch(slot);
+PrefixPolicy::Place PrefixIndex::PlaceOf(uint32_t space, uint64_t parent_hash) const {
+  if (parent_hash == 0) return {.first = true};
+  const auto bearers = Bearers(space, parent_hash);
+  if (bearers.size() == 1) return {.parent = bearers[0]};
+  const size_t parent = HashOfHash(space, parent_hash);
+  return {.awaited = bearers.empty() && gone_[parent % kGone] != parent};
+}
+
+uint64_t PrefixIndex::PolicyKey(uint32_t slot) const {
+  const Entry& entry = entries_[slot];
+  return HashOfDigest(entry.space, entry.digest) ^ Wide(entry.hash);
+}
+
+void PrefixIndex::AwaitParent(uint32_t slot) {
+  const size_t parent = HashOfHash(entries_[slot].space, Wide(entries_[slot].parent_hash));
+  if (early_.insert_or_assign(parent, HandleOfSlot(slot)).second) awaited_.push_back(parent);
+  if (awaited_.size() <= kMostAwaited) return;
+  early_.erase(awaited_.front());
+  awaited_.pop_front();
+}
+
+// What is awaited stays in its queue; a parent comes once.
+void PrefixIndex::AdoptEarlyChild(uint32_t slot) {
+  const Entry& entry = entries_[slot];
+  const size_t hash = HashOfHash(entry.space, Wide(entry.hash));
+  if (gone_[hash % kGone] == hash) gone_[hash % kGone] = 0;
+  if (early_.empty()) return;
+  const auto it = early_.find(hash);
+  if (it == early_.end()) return;
+  const auto child = static_cast<uint32_t>(it->second);
+  const bool there = HandleOfSlot(child) == it->second && entries_[child].space == entry.space;
+  early_.erase(it);
+  if (there && OnlyBearer(entry.space, Wide(entries_[child].parent_hash)) == slot) {
+    policy_.Renew(child, {.parent = slot});
   }
+}
+
+void PrefixIndex::Touch(std::span<const Handle> found) {
+  thread_local std::vector<uint32_t> slots;
+  slots.clear();
+  absl::MutexLock lock(&mutex_);
+  for (const Handle handle : found) {
+    const auto slot = static_cast<uint32_t>(handle);
+    if (HandleOfSlot(slot) == handle && policy_.Contains(slot)) slots.push_back(slot);
+  }
+  policy_.Touch(slots);
 }
 
 void PrefixIndex::Renew(const BlockId& id) {
   absl::MutexLock lock(&mutex_);
   const std::optional<uint32_t> slot = FindSlot(id);
   if (!slot) return;
-  recency_.Erase(*slot);
-  recency_.Insert(*slot, OnlyBearer(entries_[*slot].space, Wide(entries_[*slot].parent_hash)));
+  policy_.Renew(*slot, PlaceOf(entries_[*slot].space, Wide(entries_[*slot].parent_hash)));
 }
 
 void PrefixIndex::TakeChildren(uint32_t slot, std::vector<uint32_t>* children) {
@@ -314,9 +356,11 @@ void PrefixIndex::RemoveSlot(uint32_t slot, std::vector<Removed>* removed) {
     SpaceInfo& space = spaces_[entry.space];
     removed->push_back({BlockId{space.id, VersionOf(out)}, space.container, space.partition,
                         uint64_t{entry.footprint_kib} * 1024});
+    policy_.Erase(out, PolicyKey(out));
+    const size_t hash = HashOfHash(entry.space, Wide(entry.hash));
+    gone_[hash % kGone] = hash;
     by_digest_.Remove(out);
     if (Wide(entry.hash) != 0) by_hash_.Remove(out);
-    recency_.Erase(out);
     space.blocks_by_parent -= entry.by_parent;
     LeaveSpace(entry.space);
     FreeSlot(out);
@@ -332,12 +376,12 @@ std::vector<PrefixIndex::Removed> PrefixIndex::Remove(const BlockId& id,
   return removed;
 }
 
-std::vector<PrefixIndex::Removed> PrefixIndex::RemoveColdest(uint64_t bytes) {
+std::vector<PrefixIndex::Removed> PrefixIndex::RemoveLeastWorth(uint64_t bytes) {
   absl::MutexLock lock(&mutex_);
   std::vector<Removed> removed;
   uint64_t freed = 0;
   while (freed < bytes) {
-    const std::optional<uint32_t> slot = recency_.Coldest();
+    const std::optional<uint32_t> slot = policy_.Victim();
     if (!slot) break;
     const size_t before = removed.size();
     RemoveSlot(*slot, &removed);
@@ -353,7 +397,7 @@ size_t PrefixIndex::ShrinkTo(size_t blocks) {
     removed.clear();
     absl::MutexLock lock(&mutex_);
     while (by_digest_.size() > blocks && removed.size() < kShrinkStep) {
-      RemoveSlot(*recency_.Coldest(), &removed);
+      RemoveSlot(*policy_.Victim(), &removed);
     }
     count += removed.size();
   } while (!removed.empty());

@@ -8,13 +8,14 @@
 
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "KVCommon/chunked_vector.h"
 #include "KVService/block/block_id.h"
-#include "KVService/eviction/prefix_lru.h"
+#include "KVService/eviction/prefix_policy.h"
 #include "KVService/index/slot_table.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -57,8 +58,7 @@ class PrefixIndex {
     uint64_t footprint = 0;
   };
 
-  // Adds a block of `container` and `partition`. It enters the order of recency right behind its
-  // parent. False: it was there already, and nothing changed.
+  // Adds a block of `container` and `partition`. False: it was there already, and nothing changed.
   bool Insert(const Container& container, const PartitionDigest& partition, const BlockId& id,
               const IndexedBlock& block);
 
@@ -85,11 +85,10 @@ class PrefixIndex {
   // Whether the partition holds any block that is matched through its parent.
   bool HasBlocksByParent(const Space& space) const;
 
-  // Marks the blocks that a Lookup found as just used; in the prompt's order, first block first.
+  // Tells the policy what a Lookup found, be it nothing; in the prompt's order, first block first.
   void Touch(std::span<const Handle> found);
 
-  // Gives a block the recency that it would have if it were inserted now: right behind its parent.
-  // For a writer that brings it again.
+  // For a writer that brings a block again: it counts as fresh, and as its parent's child now.
   void Renew(const BlockId& id);
 
   // Removes a block (only that stay of it, where given) and whatever is matched
@@ -97,11 +96,11 @@ class PrefixIndex {
   // its parent's hash. Deepest first, the block itself last; empty where it was not there.
   std::vector<Removed> Remove(const BlockId& id, std::optional<Handle> handle = std::nullopt);
 
-  // Removes the coldest blocks until at least `bytes` of footprint are on their way out, or
+  // Removes the blocks that are least worth keeping until at least `bytes` of footprint are on their way out, or
   // nothing is left.
-  std::vector<Removed> RemoveColdest(uint64_t bytes);
+  std::vector<Removed> RemoveLeastWorth(uint64_t bytes);
 
-  // Removes the coldest blocks until at most `blocks` are left. How many it removed.
+  // Removes the blocks that are least worth keeping until at most `blocks` are left. How many it removed.
   size_t ShrinkTo(size_t blocks);
 
   size_t size() const;
@@ -172,6 +171,11 @@ class PrefixIndex {
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   BlockVersion VersionOf(uint32_t slot) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   Handle HandleOfSlot(uint32_t slot) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  PrefixPolicy::Place PlaceOf(uint32_t space, uint64_t parent_hash) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  void AwaitParent(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AdoptEarlyChild(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint64_t PolicyKey(uint32_t slot) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   uint32_t TakeSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Link(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FreeSlot(uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -191,7 +195,16 @@ class PrefixIndex {
   absl::flat_hash_map<Space, uint32_t> space_numbers_ ABSL_GUARDED_BY(mutex_);
   std::vector<SpaceInfo> spaces_ ABSL_GUARDED_BY(mutex_);
   std::vector<uint32_t> free_spaces_ ABSL_GUARDED_BY(mutex_);
-  PrefixLru recency_ ABSL_GUARDED_BY(mutex_);
+  PrefixPolicy policy_ ABSL_GUARDED_BY(mutex_);
+
+  // Blocks that came before their parents, by the parent's space and hash, as a writer that brings a
+  // prompt's blocks at once may have it: the last few, the oldest first in `awaited_`.
+  absl::flat_hash_map<size_t, Handle> early_ ABSL_GUARDED_BY(mutex_);
+  std::deque<size_t> awaited_ ABSL_GUARDED_BY(mutex_);
+  // The same of blocks that were removed lately, each in its place by hash: what comes behind one of
+  // them comes too late, not early.
+  static constexpr size_t kGone = 4096;
+  std::vector<size_t> gone_ ABSL_GUARDED_BY(mutex_) = std::vector<size_t>(kGone);
 };
 
 }  // namespace kvstore

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -106,12 +107,33 @@ TEST_F(PrefixIndexTest, GivesUpTheColdestAndNeverAParentFirst) {
   Add(2, 20, 10);
   Add(3, 30, 20);
   Add(7, 70);
-  EXPECT_THAT(HashesOf(index_.RemoveColdest(4096 + 1)), ElementsAre(30, 20));
+  EXPECT_THAT(HashesOf(index_.RemoveLeastWorth(4096 + 1)), ElementsAre(30, 20));
   const PrefixIndex::Handle prompt[] = {*index_.HandleOf(Id(1, 10))};
   index_.Touch(prompt);
-  EXPECT_THAT(HashesOf(index_.RemoveColdest(1)), ElementsAre(70));
-  EXPECT_THAT(HashesOf(index_.RemoveColdest(1 << 20)), ElementsAre(10));
-  EXPECT_THAT(index_.RemoveColdest(1), IsEmpty());
+  EXPECT_THAT(HashesOf(index_.RemoveLeastWorth(1)), ElementsAre(70));
+  EXPECT_THAT(HashesOf(index_.RemoveLeastWorth(1 << 20)), ElementsAre(10));
+  EXPECT_THAT(index_.RemoveLeastWorth(1), IsEmpty());
+}
+
+// Writers bring a prompt's blocks at once, in any order.
+TEST_F(PrefixIndexTest, ABlockThatCameBeforeItsParentDoesNotOutliveIt) {
+  Add(3, 30, 20);
+  Add(2, 20, 10);
+  Add(1, 10);
+  Add(7, 70);
+  std::vector<uint64_t> order;
+  while (index_.size() > 0) order.push_back(HashesOf(index_.RemoveLeastWorth(1)).at(0));
+  const auto place = [&](uint64_t hash) { return std::find(order.begin(), order.end(), hash); };
+  EXPECT_LT(place(30), place(20));
+  EXPECT_LT(place(20), place(10));
+}
+
+TEST_F(PrefixIndexTest, WhatComesBehindABlockThatWasGivenUpGoesFirst) {
+  Add(1, 10);
+  Add(2, 20, 10);
+  EXPECT_THAT(HashesOf(index_.RemoveLeastWorth(1)), ElementsAre(20));
+  Add(3, 30, 20);
+  EXPECT_THAT(HashesOf(index_.RemoveLeastWorth(1)), ElementsAre(30)) << "nobody can reach it";
 }
 
 TEST_F(PrefixIndexTest, RemovesOnlyTheStayMeant) {
@@ -204,13 +226,13 @@ TEST_F(PrefixIndexTest, ManyThreads) {
           index_.Touch({{*handle}});
         }
         if (i % 5 == 0) index_.Remove(Id(number, number + 1));
-        if (i % 50 == 0) index_.RemoveColdest(8192);
+        if (i % 50 == 0) index_.RemoveLeastWorth(8192);
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
   const size_t left = index_.size();
-  EXPECT_EQ(index_.RemoveColdest(UINT64_MAX).size(), left);
+  EXPECT_EQ(index_.RemoveLeastWorth(UINT64_MAX).size(), left);
   EXPECT_EQ(index_.size(), 0u);
 }
 

@@ -350,7 +350,7 @@ void ChunkStore::MakeRoom() {
     }
     const uint64_t wanted = usage.used_bytes + reserved_bytes_ + waiting_bytes_;
     if (wanted > capacity && wanted - capacity > releasing_bytes_) {
-      evicted = index_.RemoveColdest(wanted - capacity - releasing_bytes_);
+      evicted = index_.RemoveLeastWorth(wanted - capacity - releasing_bytes_);
       MarkDeleting(evicted);
       evicted_chunks_.fetch_add(evicted.size(), std::memory_order_relaxed);
     }

@@ -1,0 +1,126 @@
+#include "KVService/eviction/age_lists.h"
+
+#include <algorithm>
+
+namespace kvstore {
+
+AgeLists::AgeLists(PolicySlots* slots) : slots_(slots) {
+  for (size_t i = 0; i < ends_.size(); ++i) {
+    ends_[i].hotter = ends_[i].colder = kEnds + static_cast<uint32_t>(i);
+  }
+  for (size_t i = 0; i < kIntervals; ++i) order_[i] = static_cast<uint8_t>(i);
+  used_ = 1;
+}
+
+void AgeLists::Advance() {
+  ++now_;
+  const size_t interval = order_[used_++];
+  intervals_[interval] = Interval{.start = now_};
+  // Where there are too many of one length, the two oldest of them become one twice as long.
+  size_t end = used_;
+  for (uint32_t level = 0;; ++level) {
+    size_t begin = end;
+    while (begin > 0 && intervals_[order_[begin - 1]].level == level) --begin;
+    if (end - begin <= kAnOctave) return;
+    MergeIntoOlder(begin + 1);
+    intervals_[order_[begin]].level = std::min<uint32_t>(level + 1, kLevels - 1);
+    if (level == kLevels - 1) return;
+    end = begin + 1;
+  }
+}
+
+void AgeLists::MergeIntoOlder(size_t place) {
+  const size_t younger = order_[place], older = order_[place - 1];
+  for (int c = 0; c < ReuseModel::kClasses; ++c) {
+    intervals_[older].watched[c] += intervals_[younger].watched[c];
+    const uint32_t from = EndOf(younger, c), to = EndOf(older, c);
+    if (Hotter(from) == from) continue;
+    // All of the younger ones go in at the hot end of the older.
+    const uint32_t hottest = Colder(from), coldest = Hotter(from), below = Colder(to);
+    Colder(to) = hottest;
+    Hotter(hottest) = to;
+    Colder(coldest) = below;
+    Hotter(below) = coldest;
+    Hotter(from) = Colder(from) = from;
+  }
+  std::rotate(order_.begin() + place, order_.begin() + place + 1, order_.begin() + used_);
+  --used_;
+}
+
+size_t AgeLists::PlaceAt(uint32_t age) const {
+  // The youngest interval that began at that age or before; what is older than all is in the first.
+  size_t low = 0, high = used_;
+  while (high - low > 1) {
+    const size_t middle = (low + high) / 2;
+    (now_ - intervals_[order_[middle]].start >= age ? low : high) = middle;
+  }
+  return low;
+}
+
+uint32_t AgeLists::MiddleAge(size_t place) const {
+  if (place + 1 == used_) return 0;
+  const uint32_t oldest = now_ - intervals_[order_[place]].start;
+  const uint32_t youngest = now_ - intervals_[order_[place + 1]].start;
+  return youngest + (oldest - youngest + 1) / 2;
+}
+
+void AgeLists::Link(uint32_t hotter, uint32_t slot) {
+  const uint32_t colder = Colder(hotter);
+  (*slots_)[slot].hotter = hotter;
+  (*slots_)[slot].colder = colder;
+  Colder(hotter) = slot;
+  Hotter(colder) = slot;
+}
+
+void AgeLists::PushHottest(uint32_t slot) {
+  const PolicySlot& it = (*slots_)[slot];
+  Link(EndOf(IntervalAt(AgeOf(it)), it.Class()), slot);
+}
+
+void AgeLists::PushColdest(uint32_t slot) {
+  const PolicySlot& it = (*slots_)[slot];
+  Link(Hotter(EndOf(IntervalAt(AgeOf(it)), it.Class())), slot);
+}
+
+void AgeLists::PushOrphan(uint32_t slot) { Link(kOrphans, slot); }
+
+void AgeLists::Remove(uint32_t slot) {
+  const PolicySlot& it = (*slots_)[slot];
+  Colder(it.hotter) = it.colder;
+  Hotter(it.colder) = it.hotter;
+}
+
+uint32_t AgeLists::Coldest(const ReuseModel& model) const {
+  float least = 0;
+  uint32_t coldest = kNone;
+  for (size_t place = 0; place < used_; ++place) {
+    const int bucket = ReuseModel::AgeBucket(MiddleAge(place));
+    for (int c = 0; c < ReuseModel::kClasses; ++c) {
+      const uint32_t end = EndOf(order_[place], c);
+      const uint32_t slot = ends_[end - kEnds].hotter;
+      const float worth = model.Worth(c, bucket);
+      if (slot != end && (coldest == kNone || worth < least)) {
+        least = worth;
+        coldest = slot;
+      }
+    }
+  }
+  return coldest;
+}
+
+uint32_t AgeLists::OldestOrphan() const {
+  const uint32_t slot = ends_[kOrphans - kEnds].hotter;
+  return slot == kOrphans ? kNone : slot;
+}
+
+void AgeLists::CountWatched(ReuseModel::Watched* watched) const {
+  for (auto& of_class : *watched) of_class.fill(0);
+  for (size_t place = 0; place < used_; ++place) {
+    const int bucket = ReuseModel::AgeBucket(MiddleAge(place));
+    for (int c = 0; c < ReuseModel::kClasses; ++c) {
+      (*watched)[c][bucket] += intervals_[order_[place]].watched[c];
+    }
+  }
+}
+
+}  // namespace kvstore

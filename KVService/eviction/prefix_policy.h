@@ -1,0 +1,95 @@
+// Which block to give up first, for blocks that hang on the blocks before them.
+//
+// A parent outlives its children: only leaves of the forest are given up. Of these it gives up the
+// one that is least worth keeping, by what a ReuseModel has learnt about blocks of its age whose
+// conversation was continued as often; a block shared by several conversations is of a kind of its
+// own. What becomes of a sample of the blocks is watched, also after they were given up.
+// docs/ARCHITECTURE.md says why.
+#ifndef KVSERVICE_EVICTION_PREFIX_POLICY_H_
+#define KVSERVICE_EVICTION_PREFIX_POLICY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <unordered_map>
+
+#include "KVService/eviction/age_lists.h"
+#include "KVService/eviction/ghost_table.h"
+#include "KVService/eviction/reuse_model.h"
+
+namespace kvstore {
+
+// An order over slots: small numbers that the owner gives out and reuses, densely. Not thread-safe.
+// 16 bytes a slot and about 240 KiB; see memory_bytes. Deterministic.
+class PrefixPolicy {
+ public:
+  // Where a block belongs: first in its prompts, behind a slot, or behind one that is not in, or not
+  // yet: writers bring a prompt's blocks at once, and a block may come a moment before its parent.
+  struct Place {
+    bool first = false;
+    bool awaited = false;
+    std::optional<uint32_t> parent;
+  };
+
+  PrefixPolicy();
+  PrefixPolicy(const PrefixPolicy&) = delete;
+  PrefixPolicy& operator=(const PrefixPolicy&) = delete;
+
+  // Puts in a block that was just written or loaded. `key` tells blocks apart: the same block comes
+  // back with the same key; any 64 bits of its identity. A block that is neither first nor behind
+  // one that is in is an orphan: it goes before all others, unless Renew or Touch brings its parent
+  // first. One whose parent is awaited is treated as the others are until that comes. REQUIRES: `slot` is not in, and is below 4,000,000,000.
+  void Insert(uint32_t slot, Place place, uint64_t key);
+
+  // A lookup of a prompt of full blocks found these leading ones, the first block first. Tell of
+  // those that find nothing as well: time is counted in lookups. REQUIRES: all are in.
+  void Touch(std::span<const uint32_t> found);
+
+  // It was written again while it was there: as fresh as a new block, and behind its parent now.
+  // REQUIRES: it is in; so is `place.parent`, where given.
+  void Renew(uint32_t slot, Place place);
+
+  // `key` as given to Insert. Children that stay become orphans. REQUIRES: it is in.
+  void Erase(uint32_t slot, uint64_t key);
+
+  bool Contains(uint32_t slot) const {
+    return slot < slots_.size() && slots_[slot].state != PolicySlot::kOut;
+  }
+  size_t size() const { return size_; }
+
+  // The slot to give up first, none of whose children are in; nullopt where all is empty. It stays
+  // in until Erase.
+  std::optional<uint32_t> Victim() const;
+
+  size_t memory_bytes() const;
+
+ private:
+  bool IsChildOf(const PolicySlot& child, uint32_t parent) const;
+  bool IsOrphan(const PolicySlot& slot) const;
+  bool HangsOn(uint32_t slot, uint32_t ancestor) const;
+  void Attach(uint32_t slot, Place place);
+  void Detach(uint32_t slot);
+  void Adopt(uint32_t orphan, Place place);
+  void BecomeLeaf(uint32_t slot, bool hottest);
+  void OrphanChildren(uint32_t slot);
+  void Use(uint32_t slot, uint32_t turn);
+  bool IsSampled(uint64_t mixed_key) const;
+  void LearnSome();
+
+  PolicySlots slots_;
+  AgeLists lists_{&slots_};
+  ReuseModel model_;
+  GhostTable ghosts_;
+  // Slots that were erased before their children, and how many of these are left: a child tells by
+  // `generation` that its parent is not the block which has the slot now.
+  std::unordered_map<uint32_t, uint32_t> left_behind_;
+  size_t size_ = 0;
+  uint32_t turn_ = 0;     // of the conversation that was looked up last
+  int sample_shift_ = 0;  // one block in 2^sample_shift_ is watched
+  int learn_next_ = 0;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_EVICTION_PREFIX_POLICY_H_
