@@ -29,7 +29,20 @@ absl::Status ServerError(std::string_view error) {
                                           : std::string(error));
 }
 
-BlockAnswer DecodeRead(const grpc::ByteBuffer& response, size_t index, const PlaceBuffer& place,
+TakeBuffer CopyTo(PlaceBuffer place) {
+  return [place = std::move(place)](size_t index, wire::Pieces message, wire::Extent buffer) {
+    const std::span<std::byte> memory = place(index, buffer.size);
+    if (memory.size() < buffer.size) {
+      return absl::OutOfRangeError("the block has " + std::to_string(buffer.size) +
+                                   " bytes, the memory given for it " +
+                                   std::to_string(memory.size()));
+    }
+    wire::CopyOut(message, buffer, memory.data());
+    return absl::OkStatus();
+  };
+}
+
+BlockAnswer DecodeRead(const grpc::ByteBuffer& response, size_t index, const TakeBuffer& take,
                        const Timing& timing) {
   const auto arrived = Clock::now();
   BlockAnswer answer;
@@ -52,14 +65,8 @@ BlockAnswer DecodeRead(const grpc::ByteBuffer& response, size_t index, const Pla
   }
   wire::Chunk& chunk = parsed->chunk;
   answer.bytes = chunk.buffer.size;
-  const std::span<std::byte> memory = place(index, answer.bytes);
-  if (memory.size() < answer.bytes) {
-    answer.status =
-        absl::OutOfRangeError("the block has " + std::to_string(answer.bytes) +
-                              " bytes, the memory given for it " + std::to_string(memory.size()));
-    return answer;
-  }
-  wire::CopyOut(message.pieces(), chunk.buffer, memory.data());
+  answer.status = take(index, message.pieces(), chunk.buffer);
+  if (!answer.status.ok()) return answer;
   answer.found = true;
   answer.hash = chunk.hash;
   answer.parent_hash = chunk.parent_hash;

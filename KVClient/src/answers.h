@@ -7,11 +7,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string_view>
 
 #include "KVClient/include/kvstore/client.h"
 #include "KVClient/src/retry.h"
 #include "KVCommon/wire.h"
+#include "absl/status/status.h"
 
 namespace kvstore::client {
 
@@ -32,8 +34,16 @@ struct Timing {
 // What an answer with success = false means.
 absl::Status ServerError(std::string_view error);
 
-// A ReadResponse, its buffer copied once, to where `place` says.
-BlockAnswer DecodeRead(const grpc::ByteBuffer& response, size_t index, const PlaceBuffer& place,
+// Copies the buffer of block `index`, which lies at `buffer` in `message`, to where it is wanted.
+// At most once a block.
+using TakeBuffer =
+    std::function<absl::Status(size_t index, wire::Pieces message, wire::Extent buffer)>;
+
+// To the memory that `place` gives; OUT_OF_RANGE where that is too small.
+TakeBuffer CopyTo(PlaceBuffer place);
+
+// A ReadResponse, its buffer copied once, by `take`.
+BlockAnswer DecodeRead(const grpc::ByteBuffer& response, size_t index, const TakeBuffer& take,
                        const Timing& timing);
 
 }  // namespace kvstore::client

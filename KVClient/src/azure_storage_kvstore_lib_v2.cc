@@ -1,6 +1,7 @@
 // The compatible class: futures and vectors over the operations.
 #include "KVClient/include/AzureStorageKVStoreLibV2.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -17,6 +18,8 @@ using kvstore::BlockAnswer;
 using kvstore::CallOptions;
 using kvstore::client::Core;
 using kvstore::client::Logger;
+using kvstore::wire::Extent;
+using kvstore::wire::Pieces;
 using ReadResult = std::pair<bool, PromptChunk>;
 
 std::string Text(const absl::Status& status) { return status.ToString(); }
@@ -41,9 +44,20 @@ ReadResult ToResult(const Logger& logger, const std::string& location, BlockAnsw
   return {true, std::move(chunk)};
 }
 
-std::span<std::byte> Room(PromptChunk& chunk, size_t bytes) {
-  chunk.buffer.resize(bytes);
-  return std::as_writable_bytes(std::span(chunk.buffer));
+// The chunk's buffer from what arrived. To resize it first would write all of it twice.
+absl::Status Take(PromptChunk& chunk, Pieces message, Extent buffer) {
+  chunk.buffer.clear();
+  chunk.buffer.reserve(buffer.size);
+  size_t skip = buffer.offset;
+  for (kvstore::ByteView piece : message) {
+    const size_t skipped = std::min(skip, piece.size());
+    skip -= skipped;
+    piece = piece.subspan(skipped);
+    piece = piece.first(std::min(piece.size(), buffer.size - chunk.buffer.size()));
+    const auto* const bytes = reinterpret_cast<const uint8_t*>(piece.data());
+    chunk.buffer.insert(chunk.buffer.end(), bytes, bytes + piece.size());
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -134,7 +148,8 @@ std::future<ReadResult> AzureStorageKVStoreLibV2::ReadAsync(const std::string& l
   }
   auto chunk = std::make_shared<PromptChunk>();
   StartRead(
-      core, location, [chunk](size_t, size_t bytes) { return Room(*chunk, bytes); },
+      core, location,
+      [chunk](size_t, Pieces message, Extent buffer) { return Take(*chunk, message, buffer); },
       CallOptions{.completion_id = completionId},
       [chunk, location, logger = state_->logger,
        promise = std::move(promise)](BlockAnswer answer) mutable {
@@ -195,7 +210,9 @@ std::future<std::vector<ReadResult>> AzureStorageKVStoreLibV2::StreamingReadAsyn
   auto names = std::make_shared<const std::vector<std::string>>(locations);
   StartStreamingRead(
       core, locations,
-      [results](size_t index, size_t bytes) { return Room((*results)[index].second, bytes); },
+      [results](size_t index, Pieces message, Extent buffer) {
+        return Take((*results)[index].second, message, buffer);
+      },
       CallOptions{.completion_id = completionId},
       [results, names, logger = state_->logger](size_t index, BlockAnswer answer) {
         ReadResult& result = (*results)[index];

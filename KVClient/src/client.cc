@@ -58,7 +58,7 @@ absl::StatusOr<LookupAnswer> Client::Lookup(std::string_view partition,
 
 void Client::ReadAsync(std::string_view location, PlaceBuffer place, const CallOptions& call,
                        absl::AnyInvocable<void(BlockAnswer) &&> done) {
-  client::StartRead(impl_->core, location, std::move(place), call, std::move(done));
+  client::StartRead(impl_->core, location, client::CopyTo(std::move(place)), call, std::move(done));
 }
 
 BlockAnswer Client::Read(std::string_view location, std::span<std::byte> memory,
@@ -73,8 +73,8 @@ void Client::StreamingReadAsync(std::vector<std::string> locations, PlaceBuffer 
                                 const CallOptions& call,
                                 std::function<void(size_t index, BlockAnswer)> on_block,
                                 absl::AnyInvocable<void() &&> done) {
-  client::StartStreamingRead(impl_->core, std::move(locations), std::move(place), call,
-                             std::move(on_block), std::move(done));
+  client::StartStreamingRead(impl_->core, std::move(locations), client::CopyTo(std::move(place)),
+                             call, std::move(on_block), std::move(done));
 }
 
 std::vector<BlockAnswer> Client::StreamingRead(std::span<const std::string> locations,

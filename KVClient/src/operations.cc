@@ -106,7 +106,7 @@ void StartLookup(std::shared_ptr<Core> core, std::string_view partition,
              });
 }
 
-void StartRead(std::shared_ptr<Core> core, std::string_view location, PlaceBuffer place,
+void StartRead(std::shared_ptr<Core> core, std::string_view location, TakeBuffer take,
                const CallOptions& call, ReadDone done) {
   Timing timing;
   const wire::ReadRequest message{core->options.resource, core->options.container,
@@ -117,11 +117,11 @@ void StartRead(std::shared_ptr<Core> core, std::string_view location, PlaceBuffe
                        .deadline = core->DeadlineOf(call)};
   timing.serialize_us = MicrosSince(timing.start);
   StartUnary(std::move(core), std::move(request),
-             [timing, place = std::move(place),
+             [timing, take = std::move(take),
               done = std::move(done)](absl::StatusOr<grpc::ByteBuffer> response) mutable {
                BlockAnswer answer;
                if (response.ok()) {
-                 answer = DecodeRead(*response, 0, place, timing);
+                 answer = DecodeRead(*response, 0, take, timing);
                } else {
                  answer.status = response.status();
                }

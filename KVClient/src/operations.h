@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "KVClient/include/kvstore/client.h"
+#include "KVClient/src/answers.h"
 #include "KVClient/src/core.h"
 #include "KVCommon/digest.h"
 #include "absl/functional/any_invocable.h"
@@ -27,11 +28,11 @@ void StartLookup(std::shared_ptr<Core> core, std::string_view partition,
                  std::span<const Token> tokens, std::span<const hash_t> hashes,
                  const CallOptions& call, LookupDone done);
 
-void StartRead(std::shared_ptr<Core> core, std::string_view location, PlaceBuffer place,
+void StartRead(std::shared_ptr<Core> core, std::string_view location, TakeBuffer take,
                const CallOptions& call, ReadDone done);
 
 void StartStreamingRead(std::shared_ptr<Core> core, std::vector<std::string> locations,
-                        PlaceBuffer place, const CallOptions& call, OnBlock on_block,
+                        TakeBuffer take, const CallOptions& call, OnBlock on_block,
                         absl::AnyInvocable<void() &&> done);
 
 struct BlockToWrite {

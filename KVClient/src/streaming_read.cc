@@ -31,11 +31,11 @@ absl::Status CheckLocation(const std::string& location) {
 // here needs a lock.
 class StreamingRead : public std::enable_shared_from_this<StreamingRead> {
  public:
-  StreamingRead(std::shared_ptr<Core> core, std::vector<std::string> locations, PlaceBuffer place,
+  StreamingRead(std::shared_ptr<Core> core, std::vector<std::string> locations, TakeBuffer take,
                 const CallOptions& call, OnBlock on_block, absl::AnyInvocable<void() &&> done)
       : core_(std::move(core)),
         locations_(std::move(locations)),
-        place_(std::move(place)),
+        take_(std::move(take)),
         completion_id_(call.completion_id),
         on_block_(std::move(on_block)),
         done_(std::move(done)),
@@ -58,7 +58,7 @@ class StreamingRead : public std::enable_shared_from_this<StreamingRead> {
   }
 
   void Deliver(const grpc::ByteBuffer& response, const Timing& timing) {
-    BlockAnswer answer = DecodeRead(response, next_, place_, timing);
+    BlockAnswer answer = DecodeRead(response, next_, take_, timing);
     on_block_(next_++, std::move(answer));
     AnswerBad();
     progress_ = true;
@@ -76,7 +76,7 @@ class StreamingRead : public std::enable_shared_from_this<StreamingRead> {
 
   const std::shared_ptr<Core> core_;
   const std::vector<std::string> locations_;
-  const PlaceBuffer place_;
+  const TakeBuffer take_;
   const std::string completion_id_;
   const OnBlock on_block_;
   absl::AnyInvocable<void() &&> done_;
@@ -239,9 +239,9 @@ void StreamingRead::Ended(absl::Status status) {
 }  // namespace
 
 void StartStreamingRead(std::shared_ptr<Core> core, std::vector<std::string> locations,
-                        PlaceBuffer place, const CallOptions& call, OnBlock on_block,
+                        TakeBuffer take, const CallOptions& call, OnBlock on_block,
                         absl::AnyInvocable<void() &&> done) {
-  std::make_shared<StreamingRead>(std::move(core), std::move(locations), std::move(place), call,
+  std::make_shared<StreamingRead>(std::move(core), std::move(locations), std::move(take), call,
                                   std::move(on_block), std::move(done))
       ->Open();
 }
