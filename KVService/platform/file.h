@@ -35,6 +35,14 @@ class File {
   // Buffer::kDirectAlignment, and a file that ends inside the last unit is OUT_OF_RANGE.
   virtual absl::Status ReadAt(uint64_t offset, std::span<std::byte> into) = 0;
 
+  // Fills the beginning of `into` with what the page cache has of it, without waiting for the
+  // device, and returns how much. 0 where it has nothing, where the system cannot tell, and where
+  // ReadAt would say what is wrong.
+  virtual size_t ReadCached(uint64_t offset, std::span<std::byte> into) = 0;
+
+  // What the system knows the file by, for reads that AsyncReader makes; -1: they must use ReadAt.
+  virtual int ReadHandle() { return -1; }
+
   // Writes the parts one behind the other. After an error any of the bytes may be there.
   virtual absl::Status WriteAt(uint64_t offset, std::span<const ByteView> parts) = 0;
 

@@ -75,6 +75,22 @@ class PosixFile : public File {
     return absl::OkStatus();
   }
 
+  size_t ReadCached([[maybe_unused]] uint64_t offset,
+                    [[maybe_unused]] std::span<std::byte> into) override {
+    size_t done = 0;
+#if defined(RWF_NOWAIT)
+    while (done < into.size()) {
+      const iovec rest = {into.data() + done, into.size() - done};
+      const ssize_t n = Retry([&] { return ::preadv2(fd_, &rest, 1, offset + done, RWF_NOWAIT); });
+      if (n <= 0) break;
+      done += n;
+    }
+#endif
+    return done;
+  }
+
+  int ReadHandle() override { return fd_; }
+
   absl::Status WriteAt(uint64_t offset, std::span<const ByteView> parts) override {
     size_t done = 0;  // bytes of parts.front() already written
     while (!parts.empty()) {

@@ -64,6 +64,12 @@ class FaultFileSystem : public FileSystem {
       const absl::Status status = owner_->Ask(FileCall::kRead, path_);
       return status.ok() ? file_->ReadAt(offset, into) : status;
     }
+    size_t ReadCached(uint64_t offset, std::span<std::byte> into) override {
+      return owner_->Ask(FileCall::kRead, path_).ok() ? file_->ReadCached(offset, into) : 0;
+    }
+    int ReadHandle() override {
+      return owner_->Ask(FileCall::kRead, path_).ok() ? file_->ReadHandle() : -1;
+    }
     absl::Status WriteAt(uint64_t offset, std::span<const ByteView> parts) override {
       const absl::Status status = owner_->Ask(FileCall::kWrite, path_);
       return status.ok() ? file_->WriteAt(offset, parts) : status;
