@@ -22,6 +22,7 @@ struct ServerOptions {
   std::optional<uint64_t> capacity_bytes;  // none: 80 % of what the file system could give
   std::optional<uint64_t> memory_bytes;    // none: a quarter of the machine's memory
   std::string durability = "batch";
+  std::string io = "auto";
 
   // Of Azure Blob Storage:
   bool azure = false;

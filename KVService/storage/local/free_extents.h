@@ -23,9 +23,9 @@ struct FreeExtent {
 };
 
 // Extents are given out for exactly their own size: models have few sizes of block, and a part that
-// is left over could not be told from one that is in use. An extent waits until it is settled: until
-// its record's deletion is as durable as it will get, so that no crash brings a record back whose
-// bytes are gone. Not thread-safe.
+// is left over could not be told from one that is in use. An extent waits until it is settled:
+// until its record's deletion is as durable as it will get, so that no crash brings a record back
+// whose bytes are gone. Not thread-safe.
 class FreeExtents {
  public:
   void Add(const FreeExtent& extent);
@@ -54,7 +54,7 @@ class FreeExtents {
   std::deque<FreeExtent> waiting_;  // in the order of Add; the first is number settled_
   uint64_t settled_ = 0;
   uint64_t waiting_bytes_ = 0;
-  List ready_;  // longest settled first
+  List ready_;                                                         // longest settled first
   absl::flat_hash_map<uint64_t, std::deque<List::iterator>> by_size_;  // the same order
   uint64_t ready_bytes_ = 0;
 };

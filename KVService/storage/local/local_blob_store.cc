@@ -166,9 +166,8 @@ absl::Status LocalBlobStore::Admit(size_t limit, uint64_t put_bytes) {
   if (closed_) {
     return absl::UnavailableError(fmt::format("local store {} is closed", options_.directory));
   }
-  if (pending_ >= limit ||
-      (put_bytes > 0 && pending_put_bytes_ > 0 &&
-       pending_put_bytes_ + put_bytes > options_.max_pending_put_bytes)) {
+  if (pending_ >= limit || (put_bytes > 0 && pending_put_bytes_ > 0 &&
+                            pending_put_bytes_ + put_bytes > options_.max_pending_put_bytes)) {
     return absl::ResourceExhaustedError(
         fmt::format("local store {}: {} operations, {} bytes of puts pending", options_.directory,
                     pending_, pending_put_bytes_));

@@ -64,8 +64,8 @@ struct LocalOptions {
   size_t max_pending = 4096;  // operations that are not finished; deletes may be as many again
   uint64_t max_pending_put_bytes = 256ull << 20;  // of data; a single put may be larger
   uint64_t segment_bytes = 0;  // 0: a 16th of the capacity, between 8 and 256 MiB
-  // Of deleted records, kept to be written over; the disk needs as much more. None: a 32nd of the
-  // capacity, between 64 MiB and 1 GiB.
+  // Of deleted records, kept to be written over; as much again may wait for its deletion to be
+  // durable, and the disk needs both beside the capacity. None: a 32nd of it, 64 MiB to 1 GiB.
   std::optional<uint64_t> recycle_bytes;
   DiskReads reads = DiskReads::kAuto;
   AsyncIo io = AsyncIo::kAuto;
@@ -84,8 +84,8 @@ struct RecoveryReport {
 // Thread-safe. Puts, gets and deletes never block the caller; `done` runs on a thread of the store,
 // or before the call returns when it is refused. Puts and Deletes of one name run one after the
 // other, in the order they came. A Put's crc32c is stored as given, so that it proves the data from
-// where it was computed to where it is read. A Delete is durable with the next Put or Close that is;
-// until then a crash of the machine may bring the whole blob back.
+// where it was computed to where it is read. A Delete is durable with the next Put or Close that
+// is; until then a crash of the machine may bring the whole blob back.
 class LocalBlobStore : public BlobStore {
  public:
   // Blocks. FAILED_PRECONDITION: another opener has the directory, or its format is unknown;
@@ -114,7 +114,7 @@ class LocalBlobStore : public BlobStore {
   const RecoveryReport& recovery() const { return recovery_; }
 
  private:
-  struct Op;     // a Put or Delete
+  struct Op;  // a Put or Delete
   struct GetOp;
 
   explicit LocalBlobStore(LocalOptions options);

@@ -15,17 +15,15 @@ BlobStoreFactory Local(std::string name, Durability durability, DiskReads reads 
           }};
 }
 
-INSTANTIATE_TEST_SUITE_P(Local, BlobStoreContractTest,
-                         ::testing::Values(Local("none", Durability::kNone),
-                                           Local("batch", Durability::kBatch),
-                                           Local("each", Durability::kEach),
-                                           Local("batch_direct", Durability::kBatch,
-                                                 DiskReads::kDirect),
-                                           Local("batch_direct_threads", Durability::kBatch,
-                                                 DiskReads::kDirect, AsyncIo::kThreads),
-                                           Local("none_page_cache", Durability::kNone,
-                                                 DiskReads::kPageCache)),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Local, BlobStoreContractTest,
+    ::testing::Values(Local("none", Durability::kNone), Local("batch", Durability::kBatch),
+                      Local("each", Durability::kEach),
+                      Local("batch_direct", Durability::kBatch, DiskReads::kDirect),
+                      Local("batch_direct_threads", Durability::kBatch, DiskReads::kDirect,
+                            AsyncIo::kThreads),
+                      Local("none_page_cache", Durability::kNone, DiskReads::kPageCache)),
+    [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace kvstore::testing

@@ -75,9 +75,8 @@ void LocalBlobStore::StartRead(std::unique_ptr<GetOp> op) {
     if (cached == into.size()) return EndRead(std::move(op), absl::OkStatus());
     cached -= cached % local::kRecordAlignment;
   }
-  File& file = options_.reads == DiskReads::kPageCache
-                   ? op->segment->file()
-                   : op->segment->DirectFile(options_.files);
+  File& file = options_.reads == DiskReads::kPageCache ? op->segment->file()
+                                                       : op->segment->DirectFile(options_.files);
   const uint64_t offset = op->location.offset + cached;
   async_reader_->Read(file, offset, into.subspan(cached),
                       [this, op = std::move(op)](absl::Status read) mutable {
@@ -103,9 +102,9 @@ void LocalBlobStore::EndRead(std::unique_ptr<GetOp> op, absl::Status read) {
   if (blob.ok()) return FinishGet(std::move(op), std::move(blob));
   const std::string path =
       op->segment ? op->segment->path() : local::SegmentFileName(op->location.segment);
-  CheckDamage(std::move(op), absl::DataLossError(fmt::format(
-                                 "{} at {}: {}", path, op->location.offset,
-                                 std::string(blob.status().message()))));
+  CheckDamage(std::move(op),
+              absl::DataLossError(fmt::format("{} at {}: {}", path, op->location.offset,
+                                              std::string(blob.status().message()))));
 }
 
 // It is damage only if the bytes that were read had to be the record's. A Delete may have freed the

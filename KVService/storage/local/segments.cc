@@ -105,8 +105,7 @@ std::optional<SegmentSet::Place> SegmentSet::Recycle(uint64_t footprint) {
   return Place{segment, extent->offset};
 }
 
-absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::CreateFor(uint64_t footprint,
-                                                               uint64_t* size) {
+absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::CreateFor(uint64_t footprint, uint64_t* size) {
   *size = std::max(footprint, options_.segment_bytes);
   absl::StatusOr<std::shared_ptr<Segment>> created = Create(*size);
   if (!absl::IsResourceExhausted(created.status())) return created;

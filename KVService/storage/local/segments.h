@@ -64,9 +64,9 @@ class Segment {
   std::unique_ptr<File> direct_file_ ABSL_GUARDED_BY(direct_mutex_);
 };
 
-// All segments of a store. Thread-safe. A record goes where a deleted one of its footprint was, else
-// behind the last one. Space is given out again only once the metadata does not name it any more and,
-// with `settle_freed`, never will after a crash. What is not reused in time is punched.
+// All segments of a store. Thread-safe. A record goes where a deleted one of its footprint was,
+// else behind the last one. Space is given out again only once the metadata does not name it any
+// more and, with `settle_freed`, never will after a crash. What is not reused in time is punched.
 class SegmentSet {
  public:
   struct Options {
