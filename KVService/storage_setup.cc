@@ -50,7 +50,10 @@ absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOption
   local.durability = DurabilityOf(options.durability);
   local.io = AsyncIoOf(options.io);
   const size_t processors = std::max(1u, std::thread::hardware_concurrency());
-  const size_t threads = options.threads > 0 ? options.threads : std::max<size_t>(4, processors);
+  // They wait more than they work: for the disk, and for room in its queue.
+  constexpr size_t kLeastThreads = 12;
+  const size_t threads =
+      options.threads > 0 ? options.threads : std::max<size_t>(kLeastThreads, processors);
   local.write_threads = std::max<size_t>(1, threads / 3);
   local.read_threads = std::max<size_t>(1, threads - local.write_threads);
   KV_ASSIGN_OR_RETURN(std::unique_ptr<LocalBlobStore> storage,

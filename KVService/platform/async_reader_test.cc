@@ -95,7 +95,7 @@ TEST_P(AsyncReaderTest, AFileWithoutAHandleIsReadAnyway) {
       std::memset(into.data(), 'z', into.size());
       return absl::OkStatus();
     }
-    size_t ReadCached(uint64_t, std::span<std::byte>) override { return 0; }
+    bool IsCached(uint64_t, uint64_t) override { return false; }
     absl::Status WriteAt(uint64_t, std::span<const ByteView>) override { return {}; }
     absl::Status DataSync() override { return {}; }
     absl::Status Preallocate(uint64_t) override { return {}; }

@@ -35,10 +35,9 @@ class File {
   // Buffer::kDirectAlignment, and a file that ends inside the last unit is OUT_OF_RANGE.
   virtual absl::Status ReadAt(uint64_t offset, std::span<std::byte> into) = 0;
 
-  // Fills the beginning of `into` with what the page cache has of it, without waiting for the
-  // device, and returns how much. 0 where it has nothing, where the system cannot tell, and where
-  // ReadAt would say what is wrong.
-  virtual size_t ReadCached(uint64_t offset, std::span<std::byte> into) = 0;
+  // Whether the page cache has all of the range now, so that ReadAt would not wait for the device.
+  // False where the system cannot tell.
+  virtual bool IsCached(uint64_t offset, uint64_t size) = 0;
 
   // What the system knows the file by, for reads that AsyncReader makes; -1: they must use ReadAt.
   virtual int ReadHandle() { return -1; }

@@ -64,9 +64,7 @@ class FaultFileSystem : public FileSystem {
       const absl::Status status = owner_->Ask(FileCall::kRead, path_);
       return status.ok() ? file_->ReadAt(offset, into) : status;
     }
-    size_t ReadCached(uint64_t offset, std::span<std::byte> into) override {
-      return owner_->Ask(FileCall::kRead, path_).ok() ? file_->ReadCached(offset, into) : 0;
-    }
+    bool IsCached(uint64_t offset, uint64_t size) override { return file_->IsCached(offset, size); }
     int ReadHandle() override {
       return owner_->Ask(FileCall::kRead, path_).ok() ? file_->ReadHandle() : -1;
     }

@@ -1,6 +1,6 @@
-// local_blob_store_benchmark [directory [rounds]]: MB/s and CPU seconds a GB of the local store,
-// blobs of 1,258,291 bytes, 8 at a time, beside plain loops over a file. All in turn, round by
-// round, since disks and neighbours change; medians are printed. `replace` writes into a full
+// local_blob_store_benchmark [directory [rounds [reads]]]: MB/s and CPU seconds a GB of the local
+// store, blobs of 1,258,291 bytes, 8 at a time, beside plain loops over a file. All in turn, round
+// by round, since disks and neighbours change; medians are printed. `replace` writes into a full
 // store, where each put comes with the deletion of the oldest blob.
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -40,8 +40,12 @@ class Benchmark {
  public:
   explicit Benchmark(std::string directory) : directory_(std::move(directory)) {}
 
-  void Round() {
+  void Round(std::string_view only) {
     FileLoops();
+    if (only == "reads") {
+      Writes("none 4 threads", Durability::kNone, 4);
+      return Reads();
+    }
     for (size_t threads : {2, 4, 8}) {
       const std::string with = " " + std::to_string(threads) + " threads";
       Writes("none" + with, Durability::kNone, threads);
@@ -206,6 +210,6 @@ int main(int argc, char** argv) {
   const kvstore::testing::TempDir temporary;
   kvstore::testing::Benchmark benchmark(argc > 1 ? argv[1] : temporary.path());
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 5;
-  for (int i = 0; i < rounds; ++i) benchmark.Round();
+  for (int i = 0; i < rounds; ++i) benchmark.Round(argc > 3 ? argv[3] : "");
   benchmark.Print();
 }

@@ -69,19 +69,17 @@ void LocalBlobStore::StartRead(std::unique_ptr<GetOp> op) {
   if (op->segment == nullptr) return EndRead(std::move(op), absl::OutOfRangeError("no segment"));
   op->buffer = Buffer::AllocateForDirectIo(local::Footprint(op->key.size(), op->location));
   const std::span<std::byte> into = op->buffer.bytes();
-  size_t cached = 0;
-  if (options_.reads == DiskReads::kAuto) {
-    cached = op->segment->file().ReadCached(op->location.offset, into);
-    if (cached == into.size()) return EndRead(std::move(op), absl::OkStatus());
-    cached -= cached % local::kRecordAlignment;
+  const uint64_t offset = op->location.offset;
+  File& cached = op->segment->file();
+  if (options_.reads == DiskReads::kAuto && cached.IsCached(offset, into.size())) {
+    const absl::Status read = cached.ReadAt(offset, into);
+    return EndRead(std::move(op), read);
   }
-  File& file = options_.reads == DiskReads::kPageCache ? op->segment->file()
-                                                       : op->segment->DirectFile(options_.files);
-  const uint64_t offset = op->location.offset + cached;
-  async_reader_->Read(file, offset, into.subspan(cached),
-                      [this, op = std::move(op)](absl::Status read) mutable {
-                        AfterRead(std::move(op), std::move(read));
-                      });
+  File& file =
+      options_.reads == DiskReads::kPageCache ? cached : op->segment->DirectFile(options_.files);
+  async_reader_->Read(file, offset, into, [this, op = std::move(op)](absl::Status read) mutable {
+    AfterRead(std::move(op), std::move(read));
+  });
 }
 
 void LocalBlobStore::AfterRead(std::unique_ptr<GetOp> op, absl::Status read) {
