@@ -54,7 +54,8 @@ absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOption
   constexpr size_t kLeastThreads = 12;
   const size_t threads =
       options.threads > 0 ? options.threads : std::max<size_t>(kLeastThreads, processors);
-  local.write_threads = std::max<size_t>(1, threads / 3);
+  // Writes of one file wait for each other in the kernel, so that few threads are best.
+  local.write_threads = std::max<size_t>(1, threads / 6);
   local.read_threads = std::max<size_t>(1, threads - local.write_threads);
   KV_ASSIGN_OR_RETURN(std::unique_ptr<LocalBlobStore> storage,
                       LocalBlobStore::Open(std::move(local)));
