@@ -110,6 +110,12 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::IsMember({"none", "batch", "each"}))
       ->group("Storage");
+  app.add_option("--io", options.io,
+                 "how the disk is read: uring (the kernel's io_uring), threads (one waits in each "
+                 "read), auto (uring where the system has it)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "uring", "threads"}))
+      ->group("Storage");
 
   std::string storage;
   app.add_option(

@@ -25,6 +25,7 @@ struct ServerOptions {
   std::optional<uint64_t> memory_bytes;         // none: a quarter of the machine's memory
   std::optional<uint64_t> pending_write_bytes;  // none: what ChunkStoreOptions says
   std::string durability = "batch";
+  std::string io = "auto";
 
   // Of Azure Blob Storage:
   bool azure = false;

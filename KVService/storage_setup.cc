@@ -29,6 +29,11 @@ Durability DurabilityOf(const std::string& name) {
   return name == "each" ? Durability::kEach : Durability::kBatch;
 }
 
+AsyncIo AsyncIoOf(const std::string& name) {
+  if (name == "uring") return AsyncIo::kUring;
+  return name == "threads" ? AsyncIo::kThreads : AsyncIo::kAuto;
+}
+
 // Most of what the file system could give: what is free and what the store has already.
 uint64_t DefaultCapacity(const std::string& directory) {
   std::error_code error;
@@ -45,9 +50,14 @@ absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOption
   local.directory = directory;
   local.capacity_bytes = capacity.value_or(DefaultCapacity(directory));
   local.durability = DurabilityOf(options.durability);
+  local.io = AsyncIoOf(options.io);
   const size_t processors = std::max(1u, std::thread::hardware_concurrency());
-  const size_t threads = options.threads > 0 ? options.threads : std::max<size_t>(4, processors);
-  local.write_threads = std::max<size_t>(1, threads / 3);
+  // They wait more than they work: for the disk, and for room in its queue.
+  constexpr size_t kLeastThreads = 12;
+  const size_t threads =
+      options.threads > 0 ? options.threads : std::max<size_t>(kLeastThreads, processors);
+  // Writes of one file wait for each other in the kernel, so that few threads are best.
+  local.write_threads = std::max<size_t>(1, threads / 6);
   local.read_threads = std::max<size_t>(1, threads - local.write_threads);
   KV_ASSIGN_OR_RETURN(std::unique_ptr<LocalBlobStore> storage,
                       LocalBlobStore::Open(std::move(local)));

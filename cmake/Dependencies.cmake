@@ -21,6 +21,18 @@ add_library(isal INTERFACE IMPORTED)
 set_target_properties(isal PROPERTIES
   INTERFACE_INCLUDE_DIRECTORIES "${ISAL_INCLUDE_DIR}" INTERFACE_LINK_LIBRARIES "${ISAL_LIBRARY}")
 
+# Linux's asynchronous files; without it reads wait in threads.
+option(KV_WITH_URING "Use io_uring through liburing, where it is installed" ON)
+if(KV_WITH_URING)
+  find_path(URING_INCLUDE_DIR liburing.h)
+  find_library(URING_LIBRARY uring)
+  if(NOT URING_INCLUDE_DIR)
+    unset(URING_LIBRARY CACHE)
+  endif()
+else()
+  unset(URING_LIBRARY CACHE)
+endif()
+
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})

@@ -35,6 +35,13 @@ class File {
   // Buffer::kDirectAlignment, and a file that ends inside the last unit is OUT_OF_RANGE.
   virtual absl::Status ReadAt(uint64_t offset, std::span<std::byte> into) = 0;
 
+  // Whether the page cache has all of the range now, so that ReadAt would not wait for the device.
+  // False where the system cannot tell.
+  virtual bool IsCached(uint64_t offset, uint64_t size) = 0;
+
+  // What the system knows the file by, for reads that AsyncReader makes; -1: they must use ReadAt.
+  virtual int ReadHandle() { return -1; }
+
   // Writes the parts one behind the other. After an error any of the bytes may be there.
   virtual absl::Status WriteAt(uint64_t offset, std::span<const ByteView> parts) = 0;
 

@@ -69,6 +69,22 @@ TEST(FileTest, ReadsDirectlyWhereItCan) {
   EXPECT_EQ(std::memcmp(buffer.data(), text.data(), 4096), 0);
 }
 
+TEST(FileTest, KnowsWhatThePageCacheHas) {
+  TempDir directory;
+  auto file = RealFileSystem()->Open(directory.path() + "/a", FileMode::kCreate);
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE((*file)->Preallocate(1 << 20).ok());
+  const std::string text(256 << 10, 'x');
+  const ByteView parts[] = {AsBytes(text)};
+  ASSERT_TRUE((*file)->WriteAt(4096, parts).ok());
+  if (!(*file)->IsCached(4096, text.size())) GTEST_SKIP() << "this system does not say";
+  EXPECT_TRUE((*file)->IsCached(8192, 4096));
+  EXPECT_FALSE((*file)->IsCached(512 << 10, 256 << 10));
+  EXPECT_FALSE((*file)->IsCached(128 << 10, 256 << 10));
+  // Asking again and again does not bring it there.
+  EXPECT_FALSE((*file)->IsCached(512 << 10, 256 << 10));
+}
+
 TEST(FileTest, ErrorsNameThePathAndTheReason) {
   TempDir directory;
   FileSystem* const files = RealFileSystem();

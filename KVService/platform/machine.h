@@ -14,7 +14,7 @@ uint64_t TotalMemoryBytes();
 uint64_t AllocatedBytes(const std::string& directory);
 
 // Raises this process's limit of open files to what the system lets it: the local store keeps every
-// segment open, about 4,000 a TiB.
+// segment open, about 4,000 a TiB, and twice those that it reads from.
 void RaiseOpenFileLimit();
 
 // Whether the system brings WinHTTP.

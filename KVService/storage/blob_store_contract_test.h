@@ -201,6 +201,37 @@ TEST_P(BlobStoreContractTest, GetsDuringDeletesSeeAllOrNothing) {
   EXPECT_EQ(wrong, 0);
 }
 
+// All of one size, so that each may come to lie where another was, and where it was itself before.
+TEST_P(BlobStoreContractTest, GetsDuringReplacementsSeeTheirOwnOrNothing) {
+  constexpr int kNames = 4, kRounds = 60;
+  std::vector<Blob> blobs;
+  for (int n = 0; n < kNames; ++n) blobs.push_back(MakeBlob(60000, n));
+  std::atomic<bool> stop = false;
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> writers, readers;
+  for (int t = 0; t < 2; ++t) {
+    readers.emplace_back([&, t] {
+      for (int i = t; !stop; ++i) {
+        const int n = i % kNames;
+        const absl::StatusOr<Blob> got = GetNow(*store_, Id(std::to_string(n)));
+        if (got.ok() ? !SameBlob(*got, blobs[n]) : !absl::IsNotFound(got.status())) ++wrong;
+      }
+    });
+    writers.emplace_back([&, t] {
+      for (int i = 0; i < kRounds; ++i) {
+        const int n = t * 2 + i % 2;
+        if (!PutNow(*store_, Id(std::to_string(n)), blobs[n]).ok()) ++wrong;
+        if (i > 0 && !DeleteNow(*store_, Id(std::to_string(t * 2 + (i + 1) % 2))).ok()) ++wrong;
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  stop = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(store_->Usage().blobs, 2);
+}
+
 TEST_P(BlobStoreContractTest, MixedWorkKeepsTheAccountsRight) {
   std::vector<std::thread> threads;
   std::atomic<int> wrong = 0;

@@ -12,12 +12,13 @@ thread_local const Committer* current_committer = nullptr;
 
 }  // namespace
 
-void CommitTogether(std::span<Commit> commits, Metadata* metadata, bool sync) {
+void CommitTogether(std::span<Commit> commits, Metadata* metadata, SegmentSet* segments,
+                    bool sync) {
   std::map<Segment*, absl::Status> synced;
   std::vector<MetadataChange> changes;
   changes.reserve(commits.size());
   for (const Commit& commit : commits) {
-    if (sync && commit.segment != nullptr) {
+    if (sync) {
       const auto [it, fresh] = synced.try_emplace(commit.segment);
       if (fresh) it->second = commit.segment->Sync();
       if (!it->second.ok()) continue;
@@ -25,7 +26,12 @@ void CommitTogether(std::span<Commit> commits, Metadata* metadata, bool sync) {
     changes.push_back({commit.key, commit.location});
   }
   absl::Status applied;
-  if (!changes.empty()) applied = metadata->Apply(changes, sync);
+  if (!changes.empty()) {
+    // A deletion is in the log before its record is freed, so this sync takes it along.
+    const uint64_t freed = segments->Freed();
+    applied = metadata->Apply(changes, sync);
+    if (sync && applied.ok()) segments->Settle(freed);
+  }
 
   for (Commit& commit : commits) {
     CommitResult result;
@@ -41,7 +47,8 @@ void CommitTogether(std::span<Commit> commits, Metadata* metadata, bool sync) {
   }
 }
 
-Committer::Committer(Metadata* metadata) : metadata_(metadata), thread_([this] { Run(); }) {}
+Committer::Committer(Metadata* metadata, SegmentSet* segments)
+    : metadata_(metadata), segments_(segments), thread_([this] { Run(); }) {}
 
 Committer::~Committer() { Stop(); }
 
@@ -73,7 +80,7 @@ void Committer::Run() {
       if (waiting_.empty()) return;
       group.swap(waiting_);
     }
-    CommitTogether(group, metadata_, /*sync=*/true);
+    CommitTogether(group, metadata_, segments_, /*sync=*/true);
   }
 }
 

@@ -28,8 +28,7 @@ struct CommitResult {
   absl::Status status;
 };
 
-// A record that was written (location and segment), or one that is to go (location nullptr). What
-// the pointers name outlives the call to `done`.
+// A record that was written. What the pointers name outlives the call to `done`.
 struct Commit {
   const std::string* key = nullptr;
   const RecordLocation* location = nullptr;
@@ -38,14 +37,14 @@ struct Commit {
 };
 
 // Commits all of them on this thread: with `sync`, payloads first, one fdatasync a segment, then
-// the metadata in one synced batch. Then calls every `done`.
-void CommitTogether(std::span<Commit> commits, Metadata* metadata, bool sync);
+// the metadata in one synced batch, which settles what was freed before. Then calls every `done`.
+void CommitTogether(std::span<Commit> commits, Metadata* metadata, SegmentSet* segments, bool sync);
 
 // Group commit: a thread that takes everything that is waiting and commits it together, with sync.
 // The more callers wait, the fewer syncs each of them costs. Thread-safe; bounded by its callers.
 class Committer {
  public:
-  explicit Committer(Metadata* metadata);
+  Committer(Metadata* metadata, SegmentSet* segments);
   ~Committer();  // as Stop
 
   // Commits what waits and ends the thread. Idempotent, from one thread at a time. REQUIRES: not on
@@ -62,6 +61,7 @@ class Committer {
   bool HasWorkOrStopped() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Metadata* const metadata_;
+  SegmentSet* const segments_;
   absl::Mutex mutex_;
   std::vector<Commit> waiting_ ABSL_GUARDED_BY(mutex_);
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

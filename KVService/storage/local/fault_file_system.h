@@ -64,6 +64,10 @@ class FaultFileSystem : public FileSystem {
       const absl::Status status = owner_->Ask(FileCall::kRead, path_);
       return status.ok() ? file_->ReadAt(offset, into) : status;
     }
+    bool IsCached(uint64_t offset, uint64_t size) override { return file_->IsCached(offset, size); }
+    int ReadHandle() override {
+      return owner_->Ask(FileCall::kRead, path_).ok() ? file_->ReadHandle() : -1;
+    }
     absl::Status WriteAt(uint64_t offset, std::span<const ByteView> parts) override {
       const absl::Status status = owner_->Ask(FileCall::kWrite, path_);
       return status.ok() ? file_->WriteAt(offset, parts) : status;

@@ -7,7 +7,8 @@
 //
 // A Put writes its payload, makes it durable as promised, then its metadata, then says OK; so a
 // crash leaves at worst bytes that nothing names, and Open cuts those off. A Delete removes the
-// metadata, then punches the record's hole; the last record of a full segment takes the file with
+// metadata; the record's space is written over by a later record of the same footprint, or its hole
+// is punched, once that removal is durable. The last record of a full segment takes the file with
 // it. Nothing is ever moved: no compaction, no write amplification.
 #ifndef KVSERVICE_STORAGE_LOCAL_LOCAL_BLOB_STORE_H_
 #define KVSERVICE_STORAGE_LOCAL_LOCAL_BLOB_STORE_H_
@@ -16,8 +17,11 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "KVService/platform/async_reader.h"
 #include "KVService/platform/file.h"
 #include "KVService/platform/thread_pool.h"
 #include "KVService/storage/blob_store.h"
@@ -44,6 +48,13 @@ enum class Durability {
   kEach,   // survives it; every put syncs for itself
 };
 
+// Which way Gets take (docs/BENCHMARKS.md says what each costs).
+enum class DiskReads {
+  kAuto,       // what the page cache has comes from there, the rest directly: it is cached above
+  kPageCache,  // through the page cache always
+  kDirect,     // past the page cache always
+};
+
 struct LocalOptions {
   std::string directory;        // made if it is not there; its parents too
   uint64_t capacity_bytes = 0;  // of footprints; 0: unbounded. The disk needs one segment more
@@ -53,9 +64,11 @@ struct LocalOptions {
   size_t max_pending = 4096;  // operations that are not finished; deletes may be as many again
   uint64_t max_pending_put_bytes = 256ull << 20;  // of data; a single put may be larger
   uint64_t segment_bytes = 0;  // 0: a 16th of the capacity, between 8 and 256 MiB
-  // Reads bypass the page cache: four times as fast where the data is cold, a quarter where it is
-  // hot (docs/BENCHMARKS.md).
-  bool direct_reads = false;
+  // Of deleted records, kept to be written over; as much again may wait for its deletion to be
+  // durable, and the disk needs both beside the capacity. None: a 32nd of it, 64 MiB to 1 GiB.
+  std::optional<uint64_t> recycle_bytes;
+  DiskReads reads = DiskReads::kAuto;
+  AsyncIo io = AsyncIo::kAuto;
   FileSystem* files = nullptr;  // nullptr: RealFileSystem(). Outlives the store
 };
 
@@ -71,7 +84,8 @@ struct RecoveryReport {
 // Thread-safe. Puts, gets and deletes never block the caller; `done` runs on a thread of the store,
 // or before the call returns when it is refused. Puts and Deletes of one name run one after the
 // other, in the order they came. A Put's crc32c is stored as given, so that it proves the data from
-// where it was computed to where it is read.
+// where it was computed to where it is read. A Delete is durable with the next Put or Close that
+// is; until then a crash of the machine may bring the whole blob back.
 class LocalBlobStore : public BlobStore {
  public:
   // Blocks. FAILED_PRECONDITION: another opener has the directory, or its format is unknown;
@@ -100,7 +114,8 @@ class LocalBlobStore : public BlobStore {
   const RecoveryReport& recovery() const { return recovery_; }
 
  private:
-  struct Op;
+  struct Op;  // a Put or Delete
+  struct GetOp;
 
   explicit LocalBlobStore(LocalOptions options);
   absl::Status Start();
@@ -109,18 +124,20 @@ class LocalBlobStore : public BlobStore {
   absl::Status Admit(size_t limit, uint64_t put_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(std::unique_ptr<Op> op) ABSL_LOCKS_EXCLUDED(mutex_);
   void Submit(std::unique_ptr<Op> op) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Run(std::unique_ptr<Op> op);
-  void RunPut(std::unique_ptr<Op> op);
-  void RunDelete(std::unique_ptr<Op> op);
+  void RunPut(std::unique_ptr<Op> op) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status WritePayload(Op& op) ABSL_LOCKS_EXCLUDED(mutex_);
-  void CommitOp(std::unique_ptr<Op> op);
+  void CommitPut(std::unique_ptr<Op> op);
   void PutCommitted(std::unique_ptr<Op> op, local::CommitResult result) ABSL_LOCKS_EXCLUDED(mutex_);
-  void DeleteCommitted(std::unique_ptr<Op> op, local::CommitResult result)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  void RunDeletes() ABSL_LOCKS_EXCLUDED(mutex_);
+  void DeleteTogether(std::vector<std::unique_ptr<Op>> ops) ABSL_LOCKS_EXCLUDED(mutex_);
+  void SettleFreed();
   void Finish(std::unique_ptr<Op> op, absl::Status status) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  absl::StatusOr<Blob> Read(const std::string& key);
-  absl::StatusOr<Blob> ReadAt(const std::string& key, const local::RecordLocation& location);
+  void StartRead(std::unique_ptr<GetOp> op);
+  void AfterRead(std::unique_ptr<GetOp> op, absl::Status read);
+  void EndRead(std::unique_ptr<GetOp> op, absl::Status read);
+  void CheckDamage(std::unique_ptr<GetOp> op, absl::Status damage);
+  void FinishGet(std::unique_ptr<GetOp> op, absl::StatusOr<Blob> blob) ABSL_LOCKS_EXCLUDED(mutex_);
   bool OnOwnThread() const;
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return pending_ == 0; }
 
@@ -150,11 +167,16 @@ class LocalBlobStore : public BlobStore {
   uint64_t reserved_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of puts that are not committed yet
   // The names that a Put or Delete is running for, and those that wait for it.
   absl::flat_hash_map<std::string, std::deque<std::unique_ptr<Op>>> busy_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<Op>> deletes_ ABSL_GUARDED_BY(mutex_);  // for RunDeletes
+  bool deleting_ ABSL_GUARDED_BY(mutex_) = false;                     // RunDeletes runs or will
 
-  // Apart, so that a read never waits behind writes. Both, and the committer, use all of the above.
+  // Apart, so that a read never waits behind writes, nor a delete, which makes room for writes. All
+  // of them use all of the above.
   std::unique_ptr<local::Committer> committer_;
   std::unique_ptr<ThreadPool> readers_;
   std::unique_ptr<ThreadPool> writers_;
+  std::unique_ptr<ThreadPool> deleter_;
+  std::unique_ptr<AsyncReader> async_reader_;  // its callbacks use readers_
 };
 
 }  // namespace kvstore

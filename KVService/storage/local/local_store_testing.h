@@ -7,12 +7,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "KVService/storage/blob_store_testing.h"
 #include "KVService/storage/local/local_blob_store.h"
+#include "absl/time/clock.h"
 
 namespace kvstore::testing {
 
@@ -39,6 +41,16 @@ inline std::vector<std::string> SegmentFiles(const std::string& directory) {
   }
   std::sort(files.begin(), files.end());
   return files;
+}
+
+// Waits for what the store does behind a call's back; false after 10 s.
+inline bool Eventually(const std::function<bool()>& holds) {
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (!holds()) {
+    if (absl::Now() > deadline) return false;
+    absl::SleepFor(absl::Milliseconds(2));
+  }
+  return true;
 }
 
 inline uint64_t AllocatedBytes(const std::string& directory) {

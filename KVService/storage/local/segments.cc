@@ -41,22 +41,14 @@ absl::Status Segment::Write(uint64_t offset, std::span<const ByteView> parts) {
   return status;
 }
 
-absl::Status Segment::Read(FileSystem* files, uint64_t offset, std::span<std::byte> into,
-                           bool direct) {
-  if (direct) {
-    if (File* file = DirectFile(files)) return file->ReadAt(offset, into);
-  }
-  return file_->ReadAt(offset, into);
-}
-
-File* Segment::DirectFile(FileSystem* files) {
+File& Segment::DirectFile(FileSystem* files) {
   absl::MutexLock lock(&direct_mutex_);
   if (!direct_tried_) {
     direct_tried_ = true;
     auto file = files->Open(path_, FileMode::kReadDirect);
     if (file.ok()) direct_file_ = *std::move(file);
   }
-  return direct_file_.get();
+  return direct_file_ ? *direct_file_ : *file_;
 }
 
 absl::Status Segment::Sync() {
@@ -80,6 +72,7 @@ void SegmentSet::AddSealed(std::shared_ptr<Segment> segment, uint64_t records) {
 }
 
 absl::StatusOr<SegmentSet::Place> SegmentSet::Reserve(uint64_t footprint) {
+  if (auto place = Recycle(footprint)) return *std::move(place);
   absl::MutexLock grow(&grow_mutex_);
   if (active_ != 0) {
     absl::MutexLock lock(&mutex_);
@@ -91,21 +84,38 @@ absl::StatusOr<SegmentSet::Place> SegmentSet::Reserve(uint64_t footprint) {
       return place;
     }
   }
-  const uint64_t size = std::max(footprint, options_.segment_bytes);
-  absl::StatusOr<std::shared_ptr<Segment>> created = Create(size);
-  // A disk that is nearly full may still have room for the record itself.
-  const bool tight = absl::IsResourceExhausted(created.status()) && size > footprint;
-  if (tight) created = Create(footprint);
-  if (!created.ok()) return created.status();
-  std::shared_ptr<Segment> segment = *std::move(created);
-  const bool own = tight || footprint > options_.segment_bytes;
+  uint64_t size = 0;
+  KV_ASSIGN_OR_RETURN(std::shared_ptr<Segment> segment, CreateFor(footprint, &size));
+  const bool own = size == footprint;
   const uint32_t full = own ? 0 : std::exchange(active_, segment->id());
   {
     absl::MutexLock lock(&mutex_);
-    entries_[segment->id()] = {segment, footprint, own ? footprint : size, 1, own};
+    entries_[segment->id()] = {segment, footprint, size, 1, own};
   }
   if (full != 0) SealAndTrim(full);
   return Place{std::move(segment), 0};
+}
+
+std::optional<SegmentSet::Place> SegmentSet::Recycle(uint64_t footprint) {
+  absl::MutexLock lock(&mutex_);
+  const std::optional<FreeExtent> extent = free_.Take(footprint);
+  if (!extent) return std::nullopt;
+  const std::shared_ptr<Segment>& segment = entries_.at(extent->segment).segment;
+  segment->CountReuse();
+  return Place{segment, extent->offset};
+}
+
+absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::CreateFor(uint64_t footprint, uint64_t* size) {
+  *size = std::max(footprint, options_.segment_bytes);
+  absl::StatusOr<std::shared_ptr<Segment>> created = Create(*size);
+  if (!absl::IsResourceExhausted(created.status())) return created;
+  // What is kept for reuse has the wrong sizes; the disk may have room for it without.
+  DiscardBeyond(0);
+  created = Create(*size);
+  if (!absl::IsResourceExhausted(created.status()) || *size == footprint) return created;
+  // Or for the record itself.
+  *size = footprint;
+  return Create(*size);
 }
 
 absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::Create(uint64_t size) {
@@ -142,12 +152,26 @@ void SegmentSet::SealAndTrim(uint32_t id) {
   WarnUnlessOk(segment->file().Truncate(end));
 }
 
-void SegmentSet::Free(uint32_t id, uint64_t offset, uint64_t footprint) {
+void SegmentSet::Free(const FreeExtent& extent) {
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = entries_.find(extent.segment);
+    KV_CHECK(it != entries_.end() && it->second.records > 0);
+    if (!it->second.failed) {
+      free_.Add(extent);
+      if (!options_.settle_freed) free_.Settle(free_.added());
+      return;
+    }
+  }
+  Discard(extent);
+}
+
+void SegmentSet::Discard(const FreeExtent& extent) {
   std::shared_ptr<Segment> segment;
   bool last = false;
   {
     absl::MutexLock lock(&mutex_);
-    const auto it = entries_.find(id);
+    const auto it = entries_.find(extent.segment);
     KV_CHECK(it != entries_.end() && it->second.records > 0);
     segment = it->second.segment;
     last = --it->second.records == 0 && it->second.sealed;
@@ -155,7 +179,7 @@ void SegmentSet::Free(uint32_t id, uint64_t offset, uint64_t footprint) {
   }
   if (last) return Delete(*segment);
   if (holes_refused_.load(std::memory_order_relaxed)) return;
-  const absl::Status status = segment->file().PunchHole(offset, footprint);
+  const absl::Status status = segment->file().PunchHole(extent.offset, extent.size);
   if (absl::IsUnimplemented(status)) {
     if (holes_refused_.exchange(true)) return;
     spdlog::warn("local store: {}; space comes back only when a whole segment is empty",
@@ -163,6 +187,35 @@ void SegmentSet::Free(uint32_t id, uint64_t offset, uint64_t footprint) {
   } else {
     WarnUnlessOk(status);
   }
+}
+
+uint64_t SegmentSet::Freed() const {
+  absl::MutexLock lock(&mutex_);
+  return free_.added();
+}
+
+void SegmentSet::Settle(uint64_t freed) {
+  absl::MutexLock lock(&mutex_);
+  free_.Settle(freed);
+}
+
+bool SegmentSet::SettleIsDue() const {
+  absl::MutexLock lock(&mutex_);
+  return free_.waiting_bytes() > options_.recycle_bytes;
+}
+
+void SegmentSet::DiscardBeyond(uint64_t most_bytes) {
+  std::vector<FreeExtent> extents;
+  {
+    absl::MutexLock lock(&mutex_);
+    extents = free_.TakeBeyond(most_bytes);
+  }
+  for (const FreeExtent& extent : extents) Discard(extent);
+}
+
+void SegmentSet::DiscardFreed() {
+  Settle(Freed());
+  DiscardBeyond(0);
 }
 
 void SegmentSet::Delete(const Segment& segment) {
@@ -173,16 +226,19 @@ void SegmentSet::Seal(uint32_t id) {
   absl::MutexLock grow(&grow_mutex_);
   if (active_ == id) active_ = 0;
   SealAndTrim(id);
+  std::vector<FreeExtent> extents;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (const auto it = entries_.find(id); it != entries_.end()) it->second.failed = true;
+    extents = free_.TakeSegment(id);
+  }
+  for (const FreeExtent& extent : extents) Discard(extent);
 }
 
 std::shared_ptr<Segment> SegmentSet::Find(uint32_t id) const {
   absl::MutexLock lock(&mutex_);
   const auto it = entries_.find(id);
   return it == entries_.end() ? nullptr : it->second.segment;
-}
-
-absl::Status SegmentSet::Read(Segment& segment, uint64_t offset, std::span<std::byte> into) const {
-  return segment.Read(options_.files, offset, into, options_.direct_reads);
 }
 
 absl::Status SegmentSet::Close() {
