@@ -17,6 +17,9 @@ namespace {
 // Of a fetch that several callers may share, so none of theirs.
 constexpr absl::Duration kFetchTimeout = absl::Seconds(30);
 
+// Kept free in the storage, at most.
+constexpr uint64_t kHeadroomBytes = uint64_t{64} << 20;
+
 int64_t MicrosecondsSince(absl::Time start) {
   return absl::ToInt64Microseconds(absl::Now() - start);
 }
@@ -327,6 +330,7 @@ void ChunkStore::StartPut(std::shared_ptr<Writing> writing) {
       return;
     }
     writing->footprint = storage_->FootprintOf(writing->blob_id(), writing->waiters.front().blob);
+    largest_footprint_ = std::max(largest_footprint_, writing->footprint);
     waiting_bytes_ += writing->footprint;
     waiting_for_room_.push_back(std::move(writing));
   }
@@ -348,7 +352,12 @@ void ChunkStore::MakeRoom() {
       fit.push_back(std::move(waiting_for_room_.front()));
       waiting_for_room_.pop_front();
     }
-    const uint64_t wanted = usage.used_bytes + reserved_bytes_ + waiting_bytes_;
+    // Ahead of need, so that writes find room and need not wait for deletions; not where that would be
+    // a noticeable part of a small storage.
+    const uint64_t headroom = std::min(capacity / 128, kHeadroomBytes);
+    const bool spare = headroom >= 4 * (largest_footprint_ + 1);
+    const uint64_t wanted =
+        usage.used_bytes + reserved_bytes_ + waiting_bytes_ + (spare ? headroom : 0);
     if (wanted > capacity && wanted - capacity > releasing_bytes_) {
       evicted = index_.RemoveLeastWorth(wanted - capacity - releasing_bytes_);
       MarkDeleting(evicted);

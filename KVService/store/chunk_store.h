@@ -221,6 +221,7 @@ class ChunkStore : private BlobListener {
   // run: together they say when to evict.
   std::deque<std::shared_ptr<Writing>> waiting_for_room_ ABSL_GUARDED_BY(mutex_);
   uint64_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t largest_footprint_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t reserved_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t releasing_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
