@@ -38,9 +38,12 @@ inline std::byte* PutVarints(std::byte* at, std::span<const int64_t> values) {
 size_t CountVarints(ByteView bytes);
 
 // Decodes the varints of `bytes` one behind the other, as far as they end within it, into `values`,
-// which has room for CountVarints: 1.5 ns each. Returns the bytes taken; short of the last one that
-// ends where a varint is longer than ten bytes, which none may be.
+// which has room for CountVarints. Returns the bytes taken; short of the last one that ends where a
+// varint is longer than ten bytes, which none may be.
 size_t DecodeVarints(ByteView bytes, uint64_t* values);
+
+// The same in portable code, for the tests and for other processors.
+size_t DecodeVarintsPortably(ByteView bytes, uint64_t* values);
 
 }  // namespace kvstore::wire
 

@@ -33,6 +33,9 @@ TEST(Varints, DecodesWhatWasEncoded) {
     std::vector<uint64_t> decoded(values.size());
     ASSERT_EQ(DecodeVarints(AsBytes(bytes), decoded.data()), bytes.size());
     ASSERT_EQ(decoded, values);
+    decoded.assign(values.size(), 0);
+    ASSERT_EQ(DecodeVarintsPortably(AsBytes(bytes), decoded.data()), bytes.size());
+    ASSERT_EQ(decoded, values);
   }
 }
 

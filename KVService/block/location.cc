@@ -1,10 +1,8 @@
 #include "KVService/block/location.h"
 
 #include <absl/strings/escaping.h>
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/params.h>
 
 #include <cstring>
 #include <span>
@@ -70,10 +68,8 @@ class SipHash {
   SipHash& operator=(const SipHash&) = delete;
 
   Mac Run(const LocationCodec::Key& key, std::span<const ByteView> parts) {
-    size_t size = sizeof(Mac);
-    const OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size),
-                                 OSSL_PARAM_construct_end()};
-    bool ok = EVP_MAC_init(context_, key.data(), key.size(), params) == 1;
+    size_t size = sizeof(Mac);  // SipHash's default, 128 bits
+    bool ok = EVP_MAC_init(context_, key.data(), key.size(), nullptr) == 1;
     for (ByteView part : parts) {
       ok &= EVP_MAC_update(context_, reinterpret_cast<const unsigned char*>(part.data()),
                            part.size()) == 1;

@@ -3,19 +3,6 @@
 #include <cstring>
 
 namespace kvstore {
-namespace {
-
-// No branch on the tokens, so that the compiler makes vectors of it.
-bool SameTokens(const std::array<uint32_t, kBlockTokens>& kept, BlockTokens block) {
-  uint64_t difference = 0;
-  for (size_t i = 0; i < kBlockTokens; ++i) {
-    difference |= static_cast<uint64_t>(block[i]) ^ kept[i];
-  }
-  return difference == 0;
-}
-
-}  // namespace
-
 // A few tokens are enough: which blocks share a place is a matter of speed alone.
 size_t PrefixDigester::PlaceOf(const std::optional<Digest>& previous, BlockTokens block) {
   uint64_t mix = 0;
@@ -30,7 +17,7 @@ BlockDigest PrefixDigester::Run(const std::optional<Digest>& previous, BlockToke
   if (entries_.empty()) entries_.resize(kEntries);
   Entry& entry = entries_[PlaceOf(previous, block)];
   if (entry.used && entry.first == !previous && (!previous || entry.previous == *previous) &&
-      SameTokens(entry.tokens, block)) {
+      std::memcmp(entry.tokens.data(), block.data(), block.size_bytes()) == 0) {
     ++hits_;
     return entry.result;
   }
@@ -38,10 +25,7 @@ BlockDigest PrefixDigester::Run(const std::optional<Digest>& previous, BlockToke
   entry.used = true;
   entry.first = !previous;
   if (previous) entry.previous = *previous;
-  for (size_t i = 0; i < kBlockTokens; ++i) {
-    entry.tokens[i] = static_cast<uint32_t>(block[i]);
-    entry.used &= static_cast<uint64_t>(block[i]) == entry.tokens[i];
-  }
+  std::memcpy(entry.tokens.data(), block.data(), block.size_bytes());
   return entry.result;
 }
 

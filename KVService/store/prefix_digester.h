@@ -19,7 +19,7 @@ namespace kvstore {
 // and TokensCrc give, since it compares everything that they depend on. Not thread-safe: one a thread.
 class PrefixDigester {
  public:
-  // 2.4 MB of blocks.
+  // 4.5 MB.
   static constexpr size_t kEntries = 4096;
 
   // As PrefixDigest(previous, block) and TokensCrc(block).
@@ -30,9 +30,9 @@ class PrefixDigester {
  private:
   struct Entry {
     bool used = false;
-    bool first = false;                         // of a prompt
-    Digest previous{};                          // where it is not
-    std::array<uint32_t, kBlockTokens> tokens;  // larger ones are not kept
+    bool first = false;  // of a prompt
+    Digest previous{};   // where it is not
+    std::array<Token, kBlockTokens> tokens{};
     BlockDigest result;
   };
 
