@@ -1,7 +1,7 @@
-// The memory that tensors live in. A block's megabyte costs 800 us to fault in and a tenth of that to
-// fill, so what is freed is kept and given out again; and it comes in a few sizes from the system's
-// own pages, so that years of blocks of mixed sizes leave no fragments: what is not in use can always
-// be given back.
+// The memory that tensors live in. A block's megabyte costs 800 us to fault in and a tenth of that
+// to fill, so what is freed is kept and given out again; and it comes in a few sizes from the
+// system's own pages, so that years of blocks of mixed sizes leave no fragments: what is not in use
+// can always be given back.
 #ifndef KVCOMMON_BUFFER_POOL_H_
 #define KVCOMMON_BUFFER_POOL_H_
 
@@ -19,7 +19,8 @@
 namespace kvstore {
 
 // Thread-safe. Sizes are rounded up by at most a sixteenth (and to whole pages), and memory of one
-// rounded size is only ever given out for that size again. Addresses are kept for ever, memory is not.
+// rounded size is only ever given out for that size again. Addresses are kept for ever, memory is
+// not.
 class BufferPool {
  public:
   // Smaller ones are the allocator's business.
@@ -44,12 +45,12 @@ class BufferPool {
   // Takes back what Take gave for the same size.
   void Give(std::byte* memory, size_t size) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // New memory comes in huge pages where the system has them: fewer faults, fewer TLB misses. For the
-  // start of a program.
+  // New memory comes in huge pages where the system has them: fewer faults, fewer TLB misses. For
+  // the start of a program.
   void UseHugePages(bool use) { huge_pages_.store(use, std::memory_order_relaxed); }
 
-  // Footprints of what is given out, and of what has memory and is not: it waits for reuse, or shares
-  // a huge page with what was given out.
+  // Footprints of what is given out, and of what has memory and is not: it waits for reuse, or
+  // shares a huge page with what was given out.
   size_t live_bytes() const { return live_.load(std::memory_order_relaxed); }
   size_t idle_bytes() const { return idle_bytes_.load(std::memory_order_relaxed); }
 
@@ -64,7 +65,7 @@ class BufferPool {
   struct Class {
     std::deque<IdleList::iterator> idle;  // oldest first
     std::vector<std::byte*> clean;        // given back to the system
-    std::byte* uncut = nullptr;  // the rest of the newest slab
+    std::byte* uncut = nullptr;           // the rest of the newest slab
     std::byte* uncut_end = nullptr;
     size_t uncut_touched = 0;  // bytes of it that have memory already
   };

@@ -1,5 +1,5 @@
-// A growing array that never moves what it holds: growth takes one more chunk, in constant time, and
-// wastes at most that chunk, where a vector copies all it has and may waste half.
+// A growing array that never moves what it holds: growth takes one more chunk, in constant time,
+// and wastes at most that chunk, where a vector copies all it has and may waste half.
 #ifndef KVCOMMON_CHUNKED_VECTOR_H_
 #define KVCOMMON_CHUNKED_VECTOR_H_
 

@@ -24,8 +24,7 @@ inline std::string_view AsText(ByteView bytes) {
 class Slice {
  public:
   Slice() = default;
-  Slice(std::shared_ptr<const std::byte> data, size_t size)
-      : Slice(std::move(data), size, size) {}
+  Slice(std::shared_ptr<const std::byte> data, size_t size) : Slice(std::move(data), size, size) {}
 
   // A slice of its own, holding a copy of `bytes`.
   static Slice CopyOf(ByteView bytes);

@@ -45,8 +45,8 @@ size_t DecodeOne(const std::byte* at, size_t size, uint64_t* value) {
 }
 
 #ifdef KV_SSSE3
-// Where four varints of up to three bytes lie among twelve bytes, by which of these have the top bit
-// (after Plaisance, Kurz and Lemire, "Vectorized VByte Decoding", 2015).
+// Where four varints of up to three bytes lie among twelve bytes, by which of these have the top
+// bit (after Plaisance, Kurz and Lemire, "Vectorized VByte Decoding", 2015).
 struct Unpacking {
   std::array<uint8_t, 16> from{};  // which byte comes to each place of four times four
   uint8_t size = 0;                // of the four; 0 where one of them is longer
@@ -87,10 +87,8 @@ __attribute__((target("ssse3"))) size_t DecodeByFours(ByteView bytes, uint64_t* 
     const __m128i from = _mm_loadu_si128(reinterpret_cast<const __m128i*>(unpacking.from.data()));
     const __m128i four = _mm_shuffle_epi8(chunk, from);
     __m128i joined = _mm_and_si128(four, _mm_set1_epi32(0x7f));
-    joined =
-        _mm_or_si128(joined, _mm_and_si128(_mm_srli_epi32(four, 1), _mm_set1_epi32(0x3f80)));
-    joined =
-        _mm_or_si128(joined, _mm_and_si128(_mm_srli_epi32(four, 2), _mm_set1_epi32(0x1fc000)));
+    joined = _mm_or_si128(joined, _mm_and_si128(_mm_srli_epi32(four, 1), _mm_set1_epi32(0x3f80)));
+    joined = _mm_or_si128(joined, _mm_and_si128(_mm_srli_epi32(four, 2), _mm_set1_epi32(0x1fc000)));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(values), _mm_unpacklo_epi32(joined, zero));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(values + 2), _mm_unpackhi_epi32(joined, zero));
     at += unpacking.size;

@@ -59,8 +59,8 @@ class Cursor {
     return longest < kMaxVarintSize && ReadSplitVarint(value);
   }
 
-  // Appends the varints that fill the next `size` bytes; false where they are not that, or more than
-  // `limit` would be in `values`. Integer has 64 bits.
+  // Appends the varints that fill the next `size` bytes; false where they are not that, or more
+  // than `limit` would be in `values`. Integer has 64 bits.
   template <typename Integer>
   bool ReadVarints(size_t size, size_t limit, std::vector<Integer>* values) {
     static_assert(sizeof(Integer) == sizeof(uint64_t));

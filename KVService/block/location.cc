@@ -53,8 +53,8 @@ LocationText Base64Url(const std::array<uint8_t, kBodyBytes + kMacBytes>& bytes)
   LocationText text;
   static_assert(std::tuple_size_v<LocationText> == kTextBytes);
   for (size_t i = 0; i < bytes.size() / 3; ++i) {
-    const uint32_t three = static_cast<uint32_t>(bytes[3 * i] << 16 | bytes[3 * i + 1] << 8) |
-                           bytes[3 * i + 2];
+    const uint32_t three =
+        static_cast<uint32_t>(bytes[3 * i] << 16 | bytes[3 * i + 1] << 8) | bytes[3 * i + 2];
     for (size_t j = 0; j < 4; ++j) text[4 * i + j] = kDigits[three >> (18 - 6 * j) & 63];
   }
   return text;

@@ -20,9 +20,9 @@
 
 namespace kvstore {
 
-// Thread-safe. A reader takes the lock of one of many tables, which is held for a lookup, an insertion
-// or a removal in it and for nothing else: it never waits for an eviction. No lock is held while
-// memory is freed.
+// Thread-safe. A reader takes the lock of one of many tables, which is held for a lookup, an
+// insertion or a removal in it and for nothing else: it never waits for an eviction. No lock is
+// held while memory is freed.
 class RamCache {
  public:
   // Charged for each block beside the memory that its bytes hold: tables, policy, control block.
@@ -37,9 +37,9 @@ class RamCache {
     uint64_t evictions = 0;
   };
 
-  // `others`: bytes that other things than cached blocks take of the capacity at the moment, without
-  // `incoming`, which is about to be cached; asked by each Put. None where it is empty. A capacity of
-  // 0 holds nothing.
+  // `others`: bytes that other things than cached blocks take of the capacity at the moment,
+  // without `incoming`, which is about to be cached; asked by each Put. None where it is empty. A
+  // capacity of 0 holds nothing.
   using Others = std::function<uint64_t(const Slice& incoming)>;
   explicit RamCache(uint64_t capacity_bytes, Others others = nullptr)
       : capacity_(capacity_bytes), others_(std::move(others)) {}
@@ -49,7 +49,8 @@ class RamCache {
   Slice Get(const BlockId& id);
 
   // Keeps the block, behind its parent where that is here, and gives up others for it, or the block
-  // itself where the policy says so. One that does not fit is not kept; one that is here already stays.
+  // itself where the policy says so. One that does not fit is not kept; one that is here already
+  // stays.
   void Put(const BlockId& id, Slice data, const std::optional<BlockId>& parent);
 
   bool Contains(const BlockId& id) const;

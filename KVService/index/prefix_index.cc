@@ -342,8 +342,8 @@ void PrefixIndex::TakeChildren(uint32_t slot, std::vector<uint32_t>* children) {
 }
 
 // Not recursive, since a chain may be a million blocks long: collects the block and, breadth first,
-// all that hangs on each; then takes them out from the last. What was collected is out of by_parent_
-// at once, so that hashes that run in a circle end.
+// all that hangs on each; then takes them out from the last. What was collected is out of
+// by_parent_ at once, so that hashes that run in a circle end.
 void PrefixIndex::RemoveSlot(uint32_t slot, std::vector<Removed>* removed) {
   std::vector<uint32_t> doomed = {slot};
   if (entries_[slot].by_parent) by_parent_.Remove(slot);

@@ -1,8 +1,8 @@
 // PrefixIndex: which blocks exist, in RAM, and in which order to give them up. It knows versions,
 // hashes and recency; it does no I/O and knows no tokens (store/prefix_walk does the matching).
 //
-// A block takes 68 bytes of entry, 8 of hash tables, and what the order of eviction takes; a block by
-// parent 8 more. All tables grow in small steps: no call pays for the millions that are there.
+// A block takes 68 bytes of entry, 8 of hash tables, and what the order of eviction takes; a block
+// by parent 8 more. All tables grow in small steps: no call pays for the millions that are there.
 #ifndef KVSERVICE_INDEX_PREFIX_INDEX_H_
 #define KVSERVICE_INDEX_PREFIX_INDEX_H_
 
@@ -73,8 +73,8 @@ class PrefixIndex {
   // The versions found by one digest: same tokens, same prefix, other hashes. Oldest first.
   Versions Find(const Space& space, const Digest& digest, uint32_t tokens_crc) const;
 
-  // Find for many at once, whose memory accesses then overlap. `visit` gets the versions of each, in
-  // order, until it returns false; it runs under the lock and must not call the index.
+  // Find for many at once, whose memory accesses then overlap. `visit` gets the versions of each,
+  // in order, until it returns false; it runs under the lock and must not call the index.
   void FindEach(const Space& space, std::span<const BlockDigest> wanted,
                 absl::FunctionRef<bool(size_t, const Versions&)> visit) const;
 
@@ -96,11 +96,12 @@ class PrefixIndex {
   // its parent's hash. Deepest first, the block itself last; empty where it was not there.
   std::vector<Removed> Remove(const BlockId& id, std::optional<Handle> handle = std::nullopt);
 
-  // Removes the blocks that are least worth keeping until at least `bytes` of footprint are on their way out, or
-  // nothing is left.
+  // Removes the blocks that are least worth keeping until at least `bytes` of footprint are on
+  // their way out, or nothing is left.
   std::vector<Removed> RemoveLeastWorth(uint64_t bytes);
 
-  // Removes the blocks that are least worth keeping until at most `blocks` are left. How many it removed.
+  // Removes the blocks that are least worth keeping until at most `blocks` are left. How many it
+  // removed.
   size_t ShrinkTo(size_t blocks);
 
   size_t size() const;
@@ -197,12 +198,12 @@ class PrefixIndex {
   std::vector<uint32_t> free_spaces_ ABSL_GUARDED_BY(mutex_);
   PrefixPolicy policy_ ABSL_GUARDED_BY(mutex_);
 
-  // Blocks that came before their parents, by the parent's space and hash, as a writer that brings a
-  // prompt's blocks at once may have it: the last few, the oldest first in `awaited_`.
+  // Blocks that came before their parents, by the parent's space and hash, as a writer that brings
+  // a prompt's blocks at once may have it: the last few, the oldest first in `awaited_`.
   absl::flat_hash_map<size_t, Handle> early_ ABSL_GUARDED_BY(mutex_);
   std::deque<size_t> awaited_ ABSL_GUARDED_BY(mutex_);
-  // The same of blocks that were removed lately, each in its place by hash: what comes behind one of
-  // them comes too late, not early.
+  // The same of blocks that were removed lately, each in its place by hash: what comes behind one
+  // of them comes too late, not early.
   static constexpr size_t kGone = 4096;
   std::vector<size_t> gone_ ABSL_GUARDED_BY(mutex_) = std::vector<size_t>(kGone);
 };

@@ -1,7 +1,7 @@
-// A hash table of slot numbers whose chains run through the slots themselves: four bytes a bucket and
-// four a slot. It grows by linear hashing (Litwin, "Linear Hashing: A New Tool for File and Table
-// Addressing", VLDB 1980): one bucket is split for each slot that is added, so that no insertion
-// ever rehashes all, which for millions of slots takes a second under the lock.
+// A hash table of slot numbers whose chains run through the slots themselves: four bytes a bucket
+// and four a slot. It grows by linear hashing (Litwin, "Linear Hashing: A New Tool for File and
+// Table Addressing", VLDB 1980): one bucket is split for each slot that is added, so that no
+// insertion ever rehashes all, which for millions of slots takes a second under the lock.
 #ifndef KVSERVICE_INDEX_SLOT_TABLE_H_
 #define KVSERVICE_INDEX_SLOT_TABLE_H_
 
@@ -17,7 +17,8 @@ namespace kvstore {
 // `Slots` knows a slot's hash and holds its link:
 //   size_t HashOf(uint32_t slot) const;
 //   uint32_t& Next(uint32_t slot) const;
-// Slots of one bucket stand in the order of their insertion, in a ring: a bucket holds its last slot
+// Slots of one bucket stand in the order of their insertion, in a ring: a bucket holds its last
+// slot
 // + 1 (0: empty), whose link is the first. So the newest is added and the oldest removed at O(1),
 // however many bear one hash. Not thread-safe; calls that change nothing may run at the same time.
 template <typename Slots>
@@ -25,8 +26,8 @@ class SlotTable {
  public:
   explicit SlotTable(Slots slots) : slots_(slots) { heads_.GrowTo(1); }
 
-  // Shows the slots that may have this hash, those of its bucket, oldest first, until `visit` returns
-  // false.
+  // Shows the slots that may have this hash, those of its bucket, oldest first, until `visit`
+  // returns false.
   template <typename Visit>
   void ForEach(size_t hash, Visit visit) const {
     const uint32_t last = heads_[BucketOf(hash)];

@@ -1,6 +1,6 @@
-// gRPC's completion queues, each with the one thread that serves it. All events of a call come from its
-// queue's thread, one after the other; a call's bytes stay in one processor's cache, and no thread
-// wakes another (measured against the callback API: docs/BENCHMARKS.md).
+// gRPC's completion queues, each with the one thread that serves it. All events of a call come from
+// its queue's thread, one after the other; a call's bytes stay in one processor's cache, and no
+// thread wakes another (measured against the callback API: docs/BENCHMARKS.md).
 #ifndef KVSERVICE_RPC_CALL_QUEUES_H_
 #define KVSERVICE_RPC_CALL_QUEUES_H_
 
@@ -13,8 +13,8 @@
 
 namespace kvstore {
 
-// What a call waits for: the tag of an operation of gRPC's. Happens once for each operation that was
-// started with it, on the queue's thread, which it must not block.
+// What a call waits for: the tag of an operation of gRPC's. Happens once for each operation that
+// was started with it, on the queue's thread, which it must not block.
 class CallEvent {
  public:
   virtual void Happened(bool ok) = 0;

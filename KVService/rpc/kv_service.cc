@@ -116,8 +116,7 @@ void KVService::Lookup(UnaryCall* call) {
                   if (!result.ok()) return call->Finish(result.status());
                   call->record.found = static_cast<int64_t>(result->blocks.size());
                   call->record.storage_us = result->storage_us;
-                  call->response =
-                      AnswerLookup(*result, call->watch().Metrics(result->storage_us));
+                  call->response = AnswerLookup(*result, call->watch().Metrics(result->storage_us));
                   call->Finish(absl::OkStatus());
                 });
 }

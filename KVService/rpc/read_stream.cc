@@ -99,21 +99,21 @@ void ReadStream::Received(bool ok) {
   if (!read.ok()) return;
   // The slot is not ready, which keeps the stream until the store has called back.
   service_.store().Read(read->container, read->location, deadline_,
-              [this, sequence](absl::StatusOr<ChunkStore::ReadResult> result) {
-                Actions actions;
-                {
-                  absl::MutexLock lock(&mutex_);
-                  Slot& slot = slots_[sequence - first_];
-                  slot.response = AnswerRead(result, slot.watch, &record_);
-                  slot.bytes = static_cast<int64_t>(slot.response.Length());
-                  slot.ready = true;
-                  last_bytes_ = slot.bytes;
-                  --pending_;
-                  Hold(slot.bytes);
-                  actions = Next();
-                }
-                Perform(actions);
-              });
+                        [this, sequence](absl::StatusOr<ChunkStore::ReadResult> result) {
+                          Actions actions;
+                          {
+                            absl::MutexLock lock(&mutex_);
+                            Slot& slot = slots_[sequence - first_];
+                            slot.response = AnswerRead(result, slot.watch, &record_);
+                            slot.bytes = static_cast<int64_t>(slot.response.Length());
+                            slot.ready = true;
+                            last_bytes_ = slot.bytes;
+                            --pending_;
+                            Hold(slot.bytes);
+                            actions = Next();
+                          }
+                          Perform(actions);
+                        });
 }
 
 void ReadStream::Sent(bool ok) {

@@ -49,8 +49,8 @@ struct HeldAnswers {
 // that cannot be read is answered with success = false, and the stream goes on.
 class ReadStream final {
  public:
-  // Waits for a stream, which then makes the next one that waits. Both must live until the queue has
-  // ended.
+  // Waits for a stream, which then makes the next one that waits. Both must live until the queue
+  // has ended.
   static void Await(KVService* service, grpc::ServerCompletionQueue* queue);
 
  private:
@@ -89,8 +89,8 @@ class ReadStream final {
   void End();
 
   // What the state allows next, marked as under way. Every event updates the state and asks under
-  // one lock, and performs without it. Fetches end on other threads; what gRPC has to say comes from
-  // the queue's one thread, so the stream cannot end while that is in one of these functions.
+  // one lock, and performs without it. Fetches end on other threads; what gRPC has to say comes
+  // from the queue's one thread, so the stream cannot end while that is in one of these functions.
   void Hold(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Actions Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

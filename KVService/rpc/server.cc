@@ -20,9 +20,9 @@ constexpr int kConcurrentStreams = 200;
 constexpr int kKeepaliveMs = 10'000;
 constexpr std::chrono::milliseconds kLastAnswers{500};
 
-// A thread each. Moving megabytes keeps about one processor busy a queue; a machine's others have
-// clients, disks and networks to serve.
-size_t QueueCount() { return std::clamp<size_t>(std::thread::hardware_concurrency(), 2, 16); }
+// A thread each, and half of the processors at least for all else. Two threads at one connection
+// make gRPC hand work from one to the other: on two cores one queue moves 1.2 times as much as two.
+size_t QueueCount() { return std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, 16); }
 
 // TCP_NODELAY is gRPC's default on every platform.
 void Configure(grpc::ServerBuilder& builder) {

@@ -352,8 +352,8 @@ void ChunkStore::MakeRoom() {
       fit.push_back(std::move(waiting_for_room_.front()));
       waiting_for_room_.pop_front();
     }
-    // Ahead of need, so that writes find room and need not wait for deletions; not where that would be
-    // a noticeable part of a small storage.
+    // Ahead of need, so that writes find room and need not wait for deletions; not where that would
+    // be a noticeable part of a small storage.
     const uint64_t headroom = std::min(capacity / 128, kHeadroomBytes);
     const bool spare = headroom >= 4 * (largest_footprint_ + 1);
     const uint64_t wanted =

@@ -47,8 +47,7 @@ struct ChunkStore::Looking {
   LookupDone done;
 
   Search search() const {
-    return {container, partition,          SpaceOf(container, partition),
-            tokens,    precomputed_hashes, codec};
+    return {container, partition, SpaceOf(container, partition), tokens, precomputed_hashes, codec};
   }
 };
 
@@ -56,8 +55,9 @@ void ChunkStore::Lookup(const Container& container, const LookupQuery& query, ab
                         LookupDone done) {
   if (shared_) return LookUpShared(container, query, deadline, std::move(done));
   const PartitionDigest partition = DigestPartition(query.partition);
-  const Search search{container,    partition,                SpaceOf(container, partition),
-                      query.tokens, query.precomputed_hashes, &locations_};
+  const Search search{
+      container,  partition, SpaceOf(container, partition), query.tokens, query.precomputed_hashes,
+      &locations_};
   thread_local std::vector<MatchedBlock> chain;
   WalkPrefix(index_, search.space, query.tokens, query.precomputed_hashes, true, &chain);
   std::move(done)(Found(search, chain));
@@ -72,9 +72,9 @@ ChunkStore::LookupResult ChunkStore::Found(const Search& search,
   LookupResult result;
   result.blocks.reserve(chain.size());
   for (const MatchedBlock& block : chain) {
-    result.blocks.push_back({block.version.hash, search.codec->Encode(search.container,
-                                                                      {search.partition,
-                                                                       block.version})});
+    result.blocks.push_back(
+        {block.version.hash,
+         search.codec->Encode(search.container, {search.partition, block.version})});
     ids.push_back({search.space, block.version});
     handles.push_back(block.handle);
   }
@@ -151,8 +151,7 @@ void ChunkStore::Walk(std::unique_ptr<Looking> looking, bool may_probe) {
 // Where all that the log has told was kept or is in the filter, its "no" ends the search.
 std::vector<WantedBlock> ChunkStore::WorthProbing(const Search& search, size_t found,
                                                   bool up_to_date) {
-  std::vector<WantedBlock> wanted =
-      WantedBlocks(search.tokens, search.precomputed_hashes, found);
+  std::vector<WantedBlock> wanted = WantedBlocks(search.tokens, search.precomputed_hashes, found);
   if (!up_to_date) return wanted;
   const auto denied = std::find_if(wanted.begin(), wanted.end(), [&](const WantedBlock& block) {
     return !bloom_.MayContain(BloomKey(search.space, block.digest, block.tokens_crc));

@@ -102,10 +102,9 @@ struct FoundNow {
   uint64_t hash = 0;
   std::string location;
 };
-inline std::vector<FoundNow> LookupNow(ChunkStore& store,
-                                                     const std::vector<Token>& tokens,
-                                                     const std::vector<uint64_t>& hashes = {},
-                                                     const std::string& partition = "p") {
+inline std::vector<FoundNow> LookupNow(ChunkStore& store, const std::vector<Token>& tokens,
+                                       const std::vector<uint64_t>& hashes = {},
+                                       const std::string& partition = "p") {
   auto result = TryLookup(store, tokens, hashes, partition);
   EXPECT_TRUE(result.ok()) << result.status();
   if (!result.ok()) return {};

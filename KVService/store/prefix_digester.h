@@ -1,6 +1,6 @@
-// The digests of a prompt's blocks, computed once for prompts that come again: a conversation's next
-// turn, a system prompt, a retry. SHA-256 of a block takes a microsecond, and proving that the block is
-// one whose digest is known a tenth of that.
+// The digests of a prompt's blocks, computed once for prompts that come again: a conversation's
+// next turn, a system prompt, a retry. SHA-256 of a block takes a microsecond, and proving that the
+// block is one whose digest is known a tenth of that.
 #ifndef KVSERVICE_STORE_PREFIX_DIGESTER_H_
 #define KVSERVICE_STORE_PREFIX_DIGESTER_H_
 
@@ -15,8 +15,9 @@
 
 namespace kvstore {
 
-// Keeps the last blocks that it saw, with all their tokens: what it gives is always what PrefixDigest
-// and TokensCrc give, since it compares everything that they depend on. Not thread-safe: one a thread.
+// Keeps the last blocks that it saw, with all their tokens: what it gives is always what
+// PrefixDigest and TokensCrc give, since it compares everything that they depend on. Not
+// thread-safe: one a thread.
 class PrefixDigester {
  public:
   // 4.5 MB.

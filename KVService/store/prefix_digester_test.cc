@@ -22,8 +22,8 @@ void ExpectRight(PrefixDigester& digester, const std::optional<Digest>& previous
   EXPECT_EQ(got.tokens_crc, TokensCrc(block));
 }
 
-// Blocks that share their place and differ in one thing only: a token that is not part of the place,
-// the prefix, whether there is one, the upper half of a token.
+// Blocks that share their place and differ in one thing only: a token that is not part of the
+// place, the prefix, whether there is one, the upper half of a token.
 TEST(PrefixDigester, GivesTheDigestOfExactlyThatBlock) {
   std::mt19937_64 random(4);
   PrefixDigester digester;

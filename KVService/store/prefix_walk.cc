@@ -12,8 +12,8 @@ namespace {
 // model's, or a rewrite of the same prompt with other hashes.
 constexpr size_t kMaxCandidates = 16;
 
-// Blocks that are hashed and looked up together: few at first, since a prompt that is not there ends
-// the walk at once.
+// Blocks that are hashed and looked up together: few at first, since a prompt that is not there
+// ends the walk at once.
 constexpr size_t kFirstBatch = 4;
 constexpr size_t kLargestBatch = 64;
 

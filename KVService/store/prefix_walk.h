@@ -29,9 +29,10 @@ struct MatchedBlock {
 //
 // `by_parent`: whether the second rule may be used. It takes an index that is complete.
 //
-// Fills `chain` with what matches, first block first. Costs one digest a block that is there (and of some
-// behind the last, since blocks are looked up several at a time), and one more where the partition holds blocks without a prefix digest. Allocates nothing once `chain` and the
-// thread's own scratch have grown.
+// Fills `chain` with what matches, first block first. Costs one digest a block that is there (and
+// of some behind the last, since blocks are looked up several at a time), and one more where the
+// partition holds blocks without a prefix digest. Allocates nothing once `chain` and the thread's
+// own scratch have grown.
 void WalkPrefix(const PrefixIndex& index, const Space& space, std::span<const Token> tokens,
                 std::span<const uint64_t> precomputed_hashes, bool by_parent,
                 std::vector<MatchedBlock>* chain);

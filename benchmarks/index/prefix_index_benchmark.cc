@@ -1,6 +1,6 @@
-// How a Lookup's time and a block's memory grow with the index: prompts of 64 blocks, from 10 thousand
-// to 10 million blocks. A Lookup here is what happens to the tokens between the request's parsing and
-// the answer's encoding: digests, probes, recency. Prints one line of JSON a size.
+// How a Lookup's time and a block's memory grow with the index: prompts of 64 blocks, from 10
+// thousand to 10 million blocks. A Lookup here is what happens to the tokens between the request's
+// parsing and the answer's encoding: digests, probes, recency. Prints one line of JSON a size.
 //
 //   prefix_index_benchmark [largest number of blocks]
 #include <algorithm>
