@@ -100,7 +100,11 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
           "[default: 80 % of what the file system has to give]")
       ->group("Storage");
   AddSize(app, "--memory", options.memory_bytes,
-          "RAM for the hottest blocks; 0 for none [default: a quarter of the machine's]")
+          "RAM for cached blocks, blocks on their way and the index together; 0 caches nothing "
+          "[default: a quarter of the machine's]")
+      ->group("Storage");
+  app.add_flag("--huge-pages,!--no-huge-pages", options.huge_pages,
+               "blocks in huge pages where the system has them [default: yes]")
       ->group("Storage");
   AddSize(app, "--pending-writes", options.pending_write_bytes,
           "RAM for blocks whose write is under way; beyond it clients are told to try again "

@@ -23,6 +23,7 @@ struct ServerOptions {
   std::string data_dir = "kvstore-data";
   std::optional<uint64_t> capacity_bytes;       // none: 80 % of what the file system could give
   std::optional<uint64_t> memory_bytes;         // none: a quarter of the machine's memory
+  bool huge_pages = true;                       // for blocks in memory
   std::optional<uint64_t> pending_write_bytes;  // none: what ChunkStoreOptions says
   std::string durability = "batch";
   std::string io = "auto";

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "KVCommon/buffer_pool.h"
 #include "KVCommon/status_macros.h"
 #include "KVService/accounts/environment.h"
 #include "KVService/accounts/file_accounts.h"
@@ -71,6 +72,7 @@ absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOption
 
 ChunkStoreOptions StoreOptions(const ServerOptions& options) {
   ChunkStoreOptions store;
+  BufferPool::Global().UseHugePages(options.huge_pages);
   store.memory_bytes = options.memory_bytes.value_or(TotalMemoryBytes() / 4);
   store.max_pending_write_bytes =
       options.pending_write_bytes.value_or(store.max_pending_write_bytes);
