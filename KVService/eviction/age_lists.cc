@@ -37,11 +37,9 @@ void AgeLists::MergeIntoOlder(size_t place) {
     if (Hotter(from) == from) continue;
     // All of the younger ones go in at the hot end of the older.
     const uint32_t hottest = Colder(from), coldest = Hotter(from), below = Colder(to);
-    Colder(to) = hottest;
-    Hotter(hottest) = to;
-    Colder(coldest) = below;
-    Hotter(below) = coldest;
-    Hotter(from) = Colder(from) = from;
+    Join(to, hottest);
+    Join(coldest, below);
+    Join(from, from);
   }
   std::rotate(order_.begin() + place, order_.begin() + place + 1, order_.begin() + used_);
   --used_;
@@ -64,12 +62,23 @@ uint32_t AgeLists::MiddleAge(size_t place) const {
   return youngest + (oldest - youngest + 1) / 2;
 }
 
+void AgeLists::Join(uint32_t hotter, uint32_t colder) {
+  if (hotter >= kEnds) {
+    ends_[hotter - kEnds].colder = colder;
+  } else {
+    (*slots_)[hotter].colder = colder;
+  }
+  if (colder >= kEnds) {
+    ends_[colder - kEnds].hotter = hotter;
+  } else {
+    (*slots_)[colder].hotter = hotter;
+  }
+}
+
 void AgeLists::Link(uint32_t hotter, uint32_t slot) {
   const uint32_t colder = Colder(hotter);
-  (*slots_)[slot].hotter = hotter;
-  (*slots_)[slot].colder = colder;
-  Colder(hotter) = slot;
-  Hotter(colder) = slot;
+  Join(hotter, slot);
+  Join(slot, colder);
 }
 
 void AgeLists::PushHottest(uint32_t slot) {
@@ -86,8 +95,7 @@ void AgeLists::PushOrphan(uint32_t slot) { Link(kOrphans, slot); }
 
 void AgeLists::Remove(uint32_t slot) {
   const PolicySlot& it = (*slots_)[slot];
-  Colder(it.hotter) = it.colder;
-  Hotter(it.colder) = it.hotter;
+  Join(it.hotter, it.colder);
 }
 
 uint32_t AgeLists::Coldest(const ReuseModel& model) const {

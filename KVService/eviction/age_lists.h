@@ -18,25 +18,42 @@ namespace kvstore {
 
 // All that the policy keeps of a slot: 16 bytes.
 struct PolicySlot {
-  static constexpr uint32_t kFirst = UINT32_MAX;        // a prompt's first block
-  static constexpr uint32_t kMissing = UINT32_MAX - 1;  // its parent is not in
-  static constexpr uint32_t kAwaited = UINT32_MAX - 2;  // nor that, but it is on its way
+  // Numbers below kSlots are slots; the ones above are AgeLists' ends and PrefixPolicy's aliases.
+  static constexpr uint32_t kSlots = 1'000'000'000;
+  static constexpr uint32_t kMax = (1u << 30) - 1;
+  static constexpr uint32_t kFirst = kMax;        // a prompt's first block
+  static constexpr uint32_t kMissing = kMax - 1;  // its parent is not in
+  static constexpr uint32_t kAwaited = kMax - 2;  // nor that, but it is on its way
   static constexpr uint32_t kTimeMask = (1u << 23) - 1;
+  static constexpr uint32_t kMost = 7;  // what 3 bits hold
   enum State : uint32_t { kOut, kLeaf, kOrphanLeaf, kInner };
 
-  uint32_t parent = kMissing;
-  uint32_t hotter = 0;  // a leaf's neighbours in its list; of an inner block the number of children
-  uint32_t colder = 0;
-  uint32_t time : 23 = 0;              // of its last use, in lookups
-  uint32_t turn : 2 = 0;               // how often its conversation was continued, up to 3
-  uint32_t reuse : 2 = 0;              // how often it was found itself, up to 3
-  uint32_t state : 2 = kOut;           // a State
-  uint32_t watched : 1 = 0;            // in the sample that is learnt from
-  uint32_t generation : 1 = 0;         // changes where a block goes before its children
-  uint32_t parent_generation : 1 = 0;  // that of the parent when this became its child
+  PolicySlot()
+      : parent(kMissing),
+        watched(0),
+        shared(0),
+        hotter(0),
+        state(kOut),
+        colder(0),
+        time(0),
+        turn(0),
+        reuse(0),
+        gap(0) {}
 
-  // Blocks found more often than their conversation was continued are shared by several.
-  int Class() const { return (reuse > turn ? ReuseModel::kGrades : 0) + static_cast<int>(turn); }
+  uint32_t parent : 30;  // a slot or an alias of one
+  uint32_t watched : 1;  // in the sample that is learnt from
+  uint32_t shared : 1;   // was found more often than its conversation was continued
+  uint32_t
+      hotter : 30;     // a leaf's neighbours in its list; of an inner block the number of children
+  uint32_t state : 2;  // a State
+  uint32_t colder : 30;
+  uint32_t : 2;
+  uint32_t time : 23;  // of its last use, in lookups
+  uint32_t turn : 3;   // how often its conversation was continued, up to kMost
+  uint32_t reuse : 3;  // how often it was found itself, up to kMost
+  uint32_t gap : 3;    // how long its last use but one was before its last, see ReuseModel::GapOf
+
+  int Class() const { return ReuseModel::ClassOf(shared, shared ? reuse : turn, gap); }
 };
 static_assert(sizeof(PolicySlot) == 16);
 using PolicySlots = ChunkedVector<PolicySlot>;
@@ -78,7 +95,7 @@ class AgeLists {
   static constexpr size_t kLevels = 23;
   static constexpr size_t kIntervals = 128;  // more than kAnOctave * kLevels + 2
   // Numbers of the lists' ends, among those of slots.
-  static constexpr uint32_t kEnds = UINT32_MAX - 8192;
+  static constexpr uint32_t kEnds = PolicySlot::kMax - 16384;
   static constexpr uint32_t kOrphans = kEnds + kIntervals * ReuseModel::kClasses;
 
   struct End {
@@ -93,12 +110,14 @@ class AgeLists {
   static uint32_t EndOf(size_t interval, int block_class) {
     return kEnds + static_cast<uint32_t>(interval * ReuseModel::kClasses) + block_class;
   }
-  uint32_t& Hotter(uint32_t at) {
+  uint32_t Hotter(uint32_t at) const {
     return at >= kEnds ? ends_[at - kEnds].hotter : (*slots_)[at].hotter;
   }
-  uint32_t& Colder(uint32_t at) {
+  uint32_t Colder(uint32_t at) const {
     return at >= kEnds ? ends_[at - kEnds].colder : (*slots_)[at].colder;
   }
+  // Makes them neighbours.
+  void Join(uint32_t hotter, uint32_t colder);
   void Link(uint32_t hotter, uint32_t slot);
   void MergeIntoOlder(size_t place);
   size_t PlaceAt(uint32_t age) const;

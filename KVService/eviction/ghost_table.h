@@ -14,6 +14,7 @@ struct Ghost {
   uint32_t key = 0;  // a fingerprint; 0: no ghost
   uint32_t time = 0;
   uint8_t block_class = 0;
+  uint8_t turn = 0;
 };
 
 // A set-associative table; the oldest of a set makes way. Not thread-safe.
@@ -38,7 +39,7 @@ class GhostTable {
   }
 
   // Adds one. Returns the one that made way for it.
-  std::optional<Ghost> Add(uint64_t key, uint32_t time, uint8_t block_class) {
+  std::optional<Ghost> Add(uint64_t key, uint32_t time, uint8_t block_class, uint8_t turn) {
     size_t oldest = SetOf(key);
     for (size_t i = 0, at = SetOf(key); i < kWays; ++i, ++at) {
       if (entries_[at].key == 0 || entries_[at].key == FingerprintOf(key)) {
@@ -49,7 +50,7 @@ class GhostTable {
       if (static_cast<int32_t>(entries_[at].time - entries_[oldest].time) < 0) oldest = at;
     }
     const Ghost before = entries_[oldest];
-    entries_[oldest] = {FingerprintOf(key), time, block_class};
+    entries_[oldest] = {FingerprintOf(key), time, block_class, turn};
     if (before.key == 0) return std::nullopt;
     return before;
   }

@@ -7,12 +7,15 @@
 namespace kvstore {
 namespace {
 
-constexpr size_t kGhosts = 16384;
+// Many, since a ghost also tells that a conversation goes on whose blocks are gone.
+constexpr size_t kGhosts = 262'144;
 // The ghosts remember blocks for so many lives of the cache: reuse that comes later than a block
 // could be kept is of no use.
-constexpr size_t kRememberedLives = 16;
-constexpr uint32_t kMost = 3;        // what 2 bits hold
-constexpr uint32_t kLearnEvery = 4;  // lookups
+constexpr size_t kRememberedLives = 8;
+constexpr uint32_t kMost = PolicySlot::kMost;
+constexpr uint32_t kLearnEvery = 8;      // lookups
+constexpr uint32_t kForgetEvery = 2048;  // lookups
+constexpr uint32_t kAliasEnd = PolicySlot::kMax - 1'000'000;
 
 // SplitMix64's finaliser: keys need not be spread well.
 uint64_t Mix(uint64_t x) {
@@ -28,19 +31,35 @@ PrefixPolicy::PrefixPolicy() : ghosts_(kGhosts) {}
 
 // ---- the forest
 
-bool PrefixPolicy::IsChildOf(const PolicySlot& child, uint32_t parent) const {
-  return child.parent == parent && Contains(parent) &&
-         child.parent_generation == slots_[parent].generation;
+uint32_t PrefixPolicy::IdOf(uint32_t slot) const {
+  if (alias_of_.empty()) return slot;
+  const auto alias = alias_of_.find(slot);
+  return alias == alias_of_.end() ? slot : alias->second;
+}
+
+void PrefixPolicy::GiveAlias(uint32_t slot) {
+  do {
+    if (++next_alias_ >= kAliasEnd) next_alias_ = PolicySlot::kSlots;
+  } while (left_behind_.contains(next_alias_) || slot_of_.contains(next_alias_));
+  alias_of_[slot] = next_alias_;
+  slot_of_[next_alias_] = slot;
+}
+
+std::optional<uint32_t> PrefixPolicy::ParentOf(const PolicySlot& child) const {
+  if (child.parent >= PolicySlot::kAwaited) return std::nullopt;
+  if (!left_behind_.empty() && left_behind_.contains(child.parent)) return std::nullopt;
+  if (child.parent < PolicySlot::kSlots) return child.parent;
+  return slot_of_.at(child.parent);
 }
 
 bool PrefixPolicy::IsOrphan(const PolicySlot& slot) const {
-  return slot.parent != PolicySlot::kFirst && !IsChildOf(slot, slot.parent);
+  return slot.parent != PolicySlot::kFirst && !ParentOf(slot);
 }
 
 bool PrefixPolicy::HangsOn(uint32_t slot, uint32_t ancestor) const {
   while (slot != ancestor) {
     if (slots_[slot].parent == PolicySlot::kFirst || IsOrphan(slots_[slot])) return false;
-    slot = slots_[slot].parent;
+    slot = *ParentOf(slots_[slot]);
   }
   return true;
 }
@@ -58,16 +77,14 @@ void PrefixPolicy::Attach(uint32_t slot, Place place) {
     parent.hotter = 0;
   }
   ++parent.hotter;
-  it.parent = *place.parent;
-  it.parent_generation = parent.generation;
+  it.parent = IdOf(*place.parent);
 }
 
 void PrefixPolicy::Detach(uint32_t slot) {
   const PolicySlot& it = slots_[slot];
-  const uint32_t parent = it.parent;
-  if (IsChildOf(it, parent)) {
-    if (--slots_[parent].hotter == 0) BecomeLeaf(parent, /*hottest=*/false);
-  } else if (const auto left = left_behind_.find(parent); left != left_behind_.end()) {
+  if (const std::optional<uint32_t> parent = ParentOf(it)) {
+    if (--slots_[*parent].hotter == 0) BecomeLeaf(*parent, /*hottest=*/false);
+  } else if (const auto left = left_behind_.find(it.parent); left != left_behind_.end()) {
     if (--left->second == 0) left_behind_.erase(left);
   }
   slots_[slot].parent = PolicySlot::kMissing;
@@ -87,21 +104,6 @@ void PrefixPolicy::BecomeLeaf(uint32_t slot, bool hottest) {
   } else {
     lists_.PushColdest(slot);
   }
-}
-
-void PrefixPolicy::OrphanChildren(uint32_t slot) {
-  PolicySlot& it = slots_[slot];
-  if (left_behind_.contains(slot)) {
-    // Twice, and children of the first time are left: one bit cannot tell three blocks apart. It
-    // takes two removals from under children within their lives, so it may take long.
-    for (size_t i = 0; i < slots_.size(); ++i) {
-      if (slots_[i].parent == slot && slots_[i].parent_generation != it.generation) {
-        slots_[i].parent = PolicySlot::kMissing;
-      }
-    }
-  }
-  left_behind_[slot] = it.hotter;
-  it.generation ^= 1;
 }
 
 void PrefixPolicy::Adopt(uint32_t slot, Place place) {
@@ -125,11 +127,14 @@ void PrefixPolicy::Insert(uint32_t slot, Place place, uint64_t key) {
   while ((ghosts_.capacity() << sample_shift_) < kRememberedLives * size_) ++sample_shift_;
   if (place.parent && (*place.parent == slot || !Contains(*place.parent))) place.parent.reset();
 
+  if (left_behind_.contains(slot)) GiveAlias(slot);
   PolicySlot& it = slots_[slot];
   Attach(slot, place);
   it.time = lists_.now() & PolicySlot::kTimeMask;
   it.reuse = 0;
-  it.turn = place.parent ? slots_[*place.parent].turn : turn_;
+  it.shared = 0;
+  it.turn = turn_;
+  it.gap = gap_;
   const uint64_t mixed = Mix(key);
   it.watched = IsSampled(mixed);
   if (it.watched) {
@@ -138,24 +143,45 @@ void PrefixPolicy::Insert(uint32_t slot, Place place, uint64_t key) {
       const uint32_t age = lists_.now() - ghost->time;
       lists_.Watch(ghost->block_class, age, -1);
       model_.Record(ghost->block_class, age, /*reused=*/true);
-      const uint32_t turn = ghost->block_class % ReuseModel::kGrades + 1;
-      it.turn = std::max<uint32_t>(it.turn, std::min(turn, kMost));
+      GoesOn(slot, std::min(ghost->turn + 1u, kMost), ReuseModel::GapOf(age));
     }
     lists_.Watch(it.Class(), 0, 1);
   }
   BecomeLeaf(slot, /*hottest=*/true);
 }
 
+// What was given up is wanted again: its conversation goes on, which the blocks behind it belong to
+// and those that were put in just before it.
+void PrefixPolicy::GoesOn(uint32_t slot, uint32_t turn, uint32_t gap) {
+  if (turn <= turn_) return;
+  turn_ = turn;
+  gap_ = gap;
+  slots_[slot].turn = turn;
+  slots_[slot].gap = gap;
+  for (std::optional<uint32_t> at = ParentOf(slots_[slot]); at; at = ParentOf(slots_[*at])) {
+    PolicySlot& it = slots_[*at];
+    if (lists_.AgeOf(it) > 0 || it.reuse > 0 || it.turn >= turn) return;
+    if (it.watched) lists_.Watch(it.Class(), 0, -1);
+    it.turn = turn;
+    it.gap = gap;
+    if (it.watched) lists_.Watch(it.Class(), 0, 1);
+  }
+}
+
 void PrefixPolicy::Touch(std::span<const uint32_t> found) {
   lists_.Advance();
   LearnSome();
-  turn_ = 0;
+  turn_ = gap_ = 0;
   if (found.empty()) return;
   for (const uint32_t slot : found) KV_CHECK(Contains(slot));
-  // The last block found says what this is. Where few have found it before, a conversation goes on;
-  // where many have, it is the end of what they share, and something new begins.
+  // The last block found says what this is. Where a conversation ended it goes on; where several
+  // part, and at a block that was found by others than those, something new begins.
   const PolicySlot& last = slots_[found.back()];
-  if (last.reuse <= 1) turn_ = std::min<uint32_t>(last.turn + 1, kMost);
+  const uint32_t children = last.state == PolicySlot::kInner ? last.hotter : 0;
+  if (!last.shared && children <= 1) {
+    turn_ = std::min<uint32_t>(last.turn + 1, kMost);
+    gap_ = ReuseModel::GapOf(lists_.AgeOf(last));
+  }
   for (size_t i = found.size(); i > 0; --i) {
     if (i > 1) Adopt(found[i - 1], {.parent = found[i - 2]});
     Use(found[i - 1], turn_);
@@ -166,14 +192,16 @@ void PrefixPolicy::Use(uint32_t slot, uint32_t turn) {
   PolicySlot& it = slots_[slot];
   const bool leaf = it.state != PolicySlot::kInner;
   if (leaf) lists_.Remove(slot);
+  const uint32_t age = lists_.AgeOf(it);
   if (it.watched) {
-    const uint32_t age = lists_.AgeOf(it);
     lists_.Watch(it.Class(), age, -1);
     model_.Record(it.Class(), age, /*reused=*/true);
   }
   it.time = lists_.now() & PolicySlot::kTimeMask;
-  it.turn = turn;
   if (it.reuse < kMost) ++it.reuse;
+  if (it.reuse > turn) it.shared = 1;
+  it.turn = turn;
+  it.gap = it.shared || turn == 0 ? ReuseModel::GapOf(age) : gap_;
   if (it.watched) lists_.Watch(it.Class(), 0, 1);
   if (leaf) BecomeLeaf(slot, /*hottest=*/true);
 }
@@ -197,18 +225,23 @@ void PrefixPolicy::Erase(uint32_t slot, uint64_t key) {
   KV_CHECK(Contains(slot));
   PolicySlot& it = slots_[slot];
   if (it.state == PolicySlot::kInner) {
-    OrphanChildren(slot);
+    left_behind_[IdOf(slot)] = it.hotter;
   } else {
     lists_.Remove(slot);
   }
   if (it.watched) {
     // Watched on as a ghost; which may make another one's watch end.
     const uint32_t time = lists_.now() - lists_.AgeOf(it);
-    if (const auto gone = ghosts_.Add(Mix(key), time, static_cast<uint8_t>(it.Class()))) {
+    if (const auto gone = ghosts_.Add(Mix(key), time, static_cast<uint8_t>(it.Class()),
+                                      static_cast<uint8_t>(it.shared ? it.reuse : it.turn))) {
       const uint32_t age = lists_.now() - gone->time;
       lists_.Watch(gone->block_class, age, -1);
       model_.Record(gone->block_class, age, /*reused=*/false);
     }
+  }
+  if (const auto alias = alias_of_.find(slot); alias != alias_of_.end()) {
+    slot_of_.erase(alias->second);
+    alias_of_.erase(alias);
   }
   it.state = PolicySlot::kOut;
   --size_;
@@ -230,11 +263,12 @@ bool PrefixPolicy::IsSampled(uint64_t mixed_key) const {
 }
 
 void PrefixPolicy::LearnSome() {
+  if (lists_.now() % kForgetEvery == 0) model_.Forget();
   if (lists_.now() % kLearnEvery != 0) return;
   ReuseModel::Watched watched;
   lists_.CountWatched(&watched);
   model_.Learn(learn_next_, watched);
-  learn_next_ = (learn_next_ + 1) % ReuseModel::kClasses;
+  learn_next_ = (learn_next_ + 1) % ReuseModel::kKinds;
 }
 
 size_t PrefixPolicy::memory_bytes() const {

@@ -21,11 +21,12 @@
 namespace kvstore {
 
 // An order over slots: small numbers that the owner gives out and reuses, densely. Not thread-safe.
-// 16 bytes a slot and about 240 KiB; see memory_bytes. Deterministic.
+// 16 bytes a slot and about 3.2 MiB; see memory_bytes. Deterministic.
 class PrefixPolicy {
  public:
-  // Where a block belongs: first in its prompts, behind a slot, or behind one that is not in, or not
-  // yet: writers bring a prompt's blocks at once, and a block may come a moment before its parent.
+  // Where a block belongs: first in its prompts, behind a slot, or behind one that is not in, or
+  // not yet: writers bring a prompt's blocks at once, and a block may come a moment before its
+  // parent.
   struct Place {
     bool first = false;
     bool awaited = false;
@@ -39,7 +40,8 @@ class PrefixPolicy {
   // Puts in a block that was just written or loaded. `key` tells blocks apart: the same block comes
   // back with the same key; any 64 bits of its identity. A block that is neither first nor behind
   // one that is in is an orphan: it goes before all others, unless Renew or Touch brings its parent
-  // first. One whose parent is awaited is treated as the others are until that comes. REQUIRES: `slot` is not in, and is below 4,000,000,000.
+  // first. One whose parent is awaited is treated as the others are until that comes.
+  // REQUIRES: `slot` is not in, and is below PolicySlot::kSlots.
   void Insert(uint32_t slot, Place place, uint64_t key);
 
   // A lookup of a prompt of full blocks found these leading ones, the first block first. Tell of
@@ -65,7 +67,9 @@ class PrefixPolicy {
   size_t memory_bytes() const;
 
  private:
-  bool IsChildOf(const PolicySlot& child, uint32_t parent) const;
+  uint32_t IdOf(uint32_t slot) const;
+  void GiveAlias(uint32_t slot);
+  std::optional<uint32_t> ParentOf(const PolicySlot& child) const;
   bool IsOrphan(const PolicySlot& slot) const;
   bool HangsOn(uint32_t slot, uint32_t ancestor) const;
   void Attach(uint32_t slot, Place place);
@@ -73,6 +77,7 @@ class PrefixPolicy {
   void Adopt(uint32_t orphan, Place place);
   void BecomeLeaf(uint32_t slot, bool hottest);
   void OrphanChildren(uint32_t slot);
+  void GoesOn(uint32_t slot, uint32_t turn, uint32_t gap);
   void Use(uint32_t slot, uint32_t turn);
   bool IsSampled(uint64_t mixed_key) const;
   void LearnSome();
@@ -81,13 +86,18 @@ class PrefixPolicy {
   AgeLists lists_{&slots_};
   ReuseModel model_;
   GhostTable ghosts_;
-  // Slots that were erased before their children, and how many of these are left: a child tells by
-  // `generation` that its parent is not the block which has the slot now.
+  // Blocks that were erased before their children, and how many of these are left. A block that
+  // gets the slot of one before that is zero goes by an alias, so that it is not taken for their
+  // parent.
   std::unordered_map<uint32_t, uint32_t> left_behind_;
+  std::unordered_map<uint32_t, uint32_t> alias_of_;  // by slot
+  std::unordered_map<uint32_t, uint32_t> slot_of_;   // by alias
+  uint32_t next_alias_ = PolicySlot::kSlots;
   size_t size_ = 0;
   uint32_t turn_ = 0;     // of the conversation that was looked up last
+  uint32_t gap_ = 0;      // and how long before that was its last turn
   int sample_shift_ = 0;  // one block in 2^sample_shift_ is watched
-  int learn_next_ = 0;
+  int learn_next_ = 0;    // a kind
 };
 
 }  // namespace kvstore

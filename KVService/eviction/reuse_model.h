@@ -16,14 +16,22 @@ namespace kvstore {
 // Not thread-safe.
 class ReuseModel {
  public:
-  static constexpr int kKinds = 2;   // of which each has an age curve of its own
-  static constexpr int kGrades = 4;  // of a kind: they share its curve until they know better
-  static constexpr int kClasses = kKinds * kGrades;  // class = kind * kGrades + grade
-  static constexpr int kAges = 48;                   // buckets, two an octave
+  // A class is of a kind (0: of one conversation, 1: shared by several), and has a turn (how often
+  // it was continued or used) and a gap (how long before the last use the one before was). What a
+  // class has not seen enough of itself it takes from all of its turn and all of its gap.
+  static constexpr int kKinds = 2;
+  static constexpr int kTurns = 5;
+  static constexpr int kGaps = 6;  // 0: there was none; then four times as long each
+  static constexpr int kGrades = kTurns * kGaps;
+  static constexpr int kClasses = kKinds * kGrades;
+  static constexpr int kAges = 48;  // buckets, two an octave
 
   ReuseModel();
 
   static int AgeBucket(uint32_t age);
+
+  static uint32_t GapOf(uint32_t age);
+  static int ClassOf(uint32_t kind, uint32_t uses, uint32_t gap);  // REQUIRES: uses <= 7
 
   // A block that was watched was used again (`reused`), or is watched no longer, at that age.
   void Record(int block_class, uint32_t age, bool reused);
@@ -31,8 +39,11 @@ class ReuseModel {
   // Blocks of each class that are watched now, by the bucket of their age.
   using Watched = std::array<std::array<int32_t, kAges>, kClasses>;
 
-  // Computes the worth of one class anew; all that is known of its kind goes in.
-  void Learn(int block_class, const Watched& watched);
+  // Computes the worths of a kind's classes anew.
+  void Learn(int kind, const Watched& watched);
+
+  // Older records count a tenth less from now on.
+  void Forget();
 
   // In hits per lookup of keeping it. Only comparisons mean anything.
   float Worth(int block_class, int age_bucket) const { return worth_[block_class][age_bucket]; }
@@ -40,12 +51,19 @@ class ReuseModel {
  private:
   using Curve = std::array<double, kAges>;
 
-  void Forget();
+  // What is known of a kind.
+  struct Evidence {
+    Curve reuses{}, time{};
+    std::array<Curve, kGaps> gap_reuses{}, gap_time{};
+    std::array<Curve, kGrades> grade_time{};  // those that wait still included
+  };
+  Evidence Gather(int first, const Watched& watched) const;
+  static Curve HazardOf(const Curve& reuses, const Curve& time);
+  void SetWorth(int block_class, const Curve& rates, const Curve& kind_time);
 
   std::array<Curve, kClasses> reuses_{};
   std::array<Curve, kClasses> time_{};  // spent at each age by those no longer watched
   std::array<std::array<float, kAges>, kClasses> worth_;
-  double recorded_ = 0;  // since the last Forget
 };
 
 }  // namespace kvstore
