@@ -121,7 +121,7 @@ void PrefixPolicy::Adopt(uint32_t slot, Place place) {
 // ---- what happens to blocks
 
 void PrefixPolicy::Insert(uint32_t slot, Place place, uint64_t key) {
-  KV_CHECK(!Contains(slot));
+  KV_CHECK(!Contains(slot) && slot < PolicySlot::kSlots);
   slots_.GrowTo(size_t{slot} + 1);
   ++size_;
   while ((ghosts_.capacity() << sample_shift_) < kRememberedLives * size_) ++sample_shift_;
@@ -170,7 +170,7 @@ void PrefixPolicy::GoesOn(uint32_t slot, uint32_t turn, uint32_t gap) {
 
 void PrefixPolicy::Touch(std::span<const uint32_t> found) {
   lists_.Advance();
-  LearnSome();
+  if (lists_.now() % kForgetEvery == 0) model_.Forget();
   turn_ = gap_ = 0;
   if (found.empty()) return;
   for (const uint32_t slot : found) KV_CHECK(Contains(slot));
@@ -248,7 +248,8 @@ void PrefixPolicy::Erase(uint32_t slot, uint64_t key) {
   Detach(slot);
 }
 
-std::optional<uint32_t> PrefixPolicy::Victim() const {
+std::optional<uint32_t> PrefixPolicy::Victim() {
+  LearnSome();
   const uint32_t orphan = lists_.OldestOrphan();
   if (orphan != AgeLists::kNone) return orphan;
   const uint32_t slot = lists_.Coldest(model_);
@@ -262,9 +263,11 @@ bool PrefixPolicy::IsSampled(uint64_t mixed_key) const {
   return ((mixed_key >> 20) & ((uint64_t{1} << sample_shift_) - 1)) == 0;
 }
 
+// Where blocks are given up and not where they are found: what is learnt has no other use, and takes
+// tens of microseconds.
 void PrefixPolicy::LearnSome() {
-  if (lists_.now() % kForgetEvery == 0) model_.Forget();
-  if (lists_.now() % kLearnEvery != 0) return;
+  if (lists_.now() - learnt_ < kLearnEvery) return;
+  learnt_ = lists_.now();
   ReuseModel::Watched watched;
   lists_.CountWatched(&watched);
   model_.Learn(learn_next_, watched);
