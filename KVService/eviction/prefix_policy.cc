@@ -263,8 +263,8 @@ bool PrefixPolicy::IsSampled(uint64_t mixed_key) const {
   return ((mixed_key >> 20) & ((uint64_t{1} << sample_shift_) - 1)) == 0;
 }
 
-// Where blocks are given up and not where they are found: what is learnt has no other use, and takes
-// tens of microseconds.
+// Where blocks are given up and not where they are found: what is learnt has no other use, and
+// takes tens of microseconds.
 void PrefixPolicy::LearnSome() {
   if (lists_.now() - learnt_ < kLearnEvery) return;
   learnt_ = lists_.now();

@@ -97,7 +97,7 @@ class PrefixPolicy {
   uint32_t turn_ = 0;     // of the conversation that was looked up last
   uint32_t gap_ = 0;      // and how long before that was its last turn
   int sample_shift_ = 0;  // one block in 2^sample_shift_ is watched
-  uint32_t learnt_ = 0;  // when; and which kind is next
+  uint32_t learnt_ = 0;   // when; and which kind is next
   int learn_next_ = 0;    // a kind
 };
 

@@ -10,8 +10,6 @@ namespace {
 
 // How many blocks ShrinkTo removes before it lets others have the lock.
 constexpr size_t kShrinkStep = 256;
-// Blocks that wait for their parents.
-constexpr size_t kMostAwaited = 1024;
 constexpr uint64_t kMaxFootprintKib = (1 << 17) - 1;
 
 std::array<uint32_t, 2> Halves(uint64_t whole) {
@@ -279,7 +277,7 @@ PrefixPolicy::Place PrefixIndex::PlaceOf(uint32_t space, uint64_t parent_hash) c
   const auto bearers = Bearers(space, parent_hash);
   if (bearers.size() == 1) return {.parent = bearers[0]};
   const size_t parent = HashOfHash(space, parent_hash);
-  return {.awaited = bearers.empty() && gone_[parent % kGone] != parent};
+  return {.awaited = bearers.empty() && gone_[parent % kRemembered] != parent};
 }
 
 uint64_t PrefixIndex::PolicyKey(uint32_t slot) const {
@@ -289,23 +287,18 @@ uint64_t PrefixIndex::PolicyKey(uint32_t slot) const {
 
 void PrefixIndex::AwaitParent(uint32_t slot) {
   const size_t parent = HashOfHash(entries_[slot].space, Wide(entries_[slot].parent_hash));
-  if (early_.insert_or_assign(parent, HandleOfSlot(slot)).second) awaited_.push_back(parent);
-  if (awaited_.size() <= kMostAwaited) return;
-  early_.erase(awaited_.front());
-  awaited_.pop_front();
+  early_[parent % kRemembered] = {parent, HandleOfSlot(slot)};
 }
 
-// What is awaited stays in its queue; a parent comes once.
 void PrefixIndex::AdoptEarlyChild(uint32_t slot) {
   const Entry& entry = entries_[slot];
   const size_t hash = HashOfHash(entry.space, Wide(entry.hash));
-  if (gone_[hash % kGone] == hash) gone_[hash % kGone] = 0;
-  if (early_.empty()) return;
-  const auto it = early_.find(hash);
-  if (it == early_.end()) return;
-  const auto child = static_cast<uint32_t>(it->second);
-  const bool there = HandleOfSlot(child) == it->second && entries_[child].space == entry.space;
-  early_.erase(it);
+  if (gone_[hash % kRemembered] == hash) gone_[hash % kRemembered] = 0;
+  Early& early = early_[hash % kRemembered];
+  if (early.parent != hash) return;
+  const auto child = static_cast<uint32_t>(early.child);
+  const bool there = HandleOfSlot(child) == early.child && entries_[child].space == entry.space;
+  early = {};
   if (there && OnlyBearer(entry.space, Wide(entries_[child].parent_hash)) == slot) {
     policy_.Renew(child, {.parent = slot});
   }
@@ -358,7 +351,7 @@ void PrefixIndex::RemoveSlot(uint32_t slot, std::vector<Removed>* removed) {
                         uint64_t{entry.footprint_kib} * 1024});
     policy_.Erase(out, PolicyKey(out));
     const size_t hash = HashOfHash(entry.space, Wide(entry.hash));
-    gone_[hash % kGone] = hash;
+    gone_[hash % kRemembered] = hash;
     by_digest_.Remove(out);
     if (Wide(entry.hash) != 0) by_hash_.Remove(out);
     space.blocks_by_parent -= entry.by_parent;

@@ -8,7 +8,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <deque>
 #include <optional>
 #include <span>
 #include <vector>
@@ -198,14 +197,16 @@ class PrefixIndex {
   std::vector<uint32_t> free_spaces_ ABSL_GUARDED_BY(mutex_);
   PrefixPolicy policy_ ABSL_GUARDED_BY(mutex_);
 
-  // Blocks that came before their parents, by the parent's space and hash, as a writer that brings
-  // a prompt's blocks at once may have it: the last few, the oldest first in `awaited_`.
-  absl::flat_hash_map<size_t, Handle> early_ ABSL_GUARDED_BY(mutex_);
-  std::deque<size_t> awaited_ ABSL_GUARDED_BY(mutex_);
-  // The same of blocks that were removed lately, each in its place by hash: what comes behind one
-  // of them comes too late, not early.
-  static constexpr size_t kGone = 4096;
-  std::vector<size_t> gone_ ABSL_GUARDED_BY(mutex_) = std::vector<size_t>(kGone);
+  // The last blocks that came before their parents, as a writer that brings a prompt's blocks at
+  // once may have it, and the last that were removed: what comes behind one of these comes too
+  // late, not early. Each in its place by the hash of space and awaited, or removed, hash.
+  static constexpr size_t kRemembered = 4096;
+  struct Early {
+    size_t parent = 0;
+    Handle child = 0;
+  };
+  std::vector<Early> early_ ABSL_GUARDED_BY(mutex_) = std::vector<Early>(kRemembered);
+  std::vector<size_t> gone_ ABSL_GUARDED_BY(mutex_) = std::vector<size_t>(kRemembered);
 };
 
 }  // namespace kvstore

@@ -170,6 +170,9 @@ class ChunkStore : private BlobListener {
              ReadDone done);
   void StartWrite(std::shared_ptr<Writing> writing, WriteWaiter waiter);
 
+  static absl::Status ClosedError();
+  static int64_t MicrosecondsSince(absl::Time start);
+
   // Counts a call whose callback is still to come; false once closed.
   bool Begin();
   void End();

@@ -88,7 +88,7 @@ ChunkStore::LookupResult ChunkStore::Found(const Search& search,
 
 void ChunkStore::LookUpShared(const Container& container, const LookupQuery& query,
                               absl::Time deadline, LookupDone done) {
-  if (!Begin()) return std::move(done)(absl::UnavailableError("the server is stopping"));
+  if (!Begin()) return std::move(done)(ClosedError());
   auto looking = std::make_unique<Looking>();
   looking->container = container;
   looking->partition = DigestPartition(query.partition);
@@ -137,7 +137,7 @@ void ChunkStore::Walk(std::unique_ptr<Looking> looking, bool may_probe) {
               bloom_probes_found_.fetch_add(result.answered);
             }
             for (const BlobInfo& info : result.found) LearnFrom(info);
-            looking->storage_us = absl::ToInt64Microseconds(absl::Now() - looking->start);
+            looking->storage_us = MicrosecondsSince(looking->start);
             Walk(std::move(looking), false);
           });
     }

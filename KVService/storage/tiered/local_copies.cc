@@ -56,7 +56,7 @@ void LocalCopies::SetShared(LocalCopy* copy, uint64_t footprint) {
   copy->state = State::kHeld;
   bytes_ = bytes_ - copy->footprint + footprint;
   copy->footprint = footprint;
-  order_.Insert(copy->slot, std::nullopt);
+  order_.Insert(copy->slot);
 }
 
 void LocalCopies::LeaveOrder(LocalCopy* copy) {
@@ -73,7 +73,7 @@ void LocalCopies::SetLeaving(LocalCopy* copy) {
 void LocalCopies::SetStaying(LocalCopy* copy) {
   leaving_bytes_ -= copy->footprint;
   copy->state = State::kHeld;
-  if (!copy->pending) order_.Insert(copy->slot, std::nullopt);
+  if (!copy->pending) order_.Insert(copy->slot);
 }
 
 void LocalCopies::Remove(const std::string& key) {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "KVService/eviction/prefix_lru.h"
+#include "KVService/eviction/lru_order.h"
 #include "KVService/storage/blob_store.h"
 #include "absl/container/node_hash_map.h"
 #include "absl/time/time.h"
@@ -75,7 +75,7 @@ class LocalCopies {
 
   absl::node_hash_map<std::string, LocalCopy> copies_;
   std::map<std::string, LocalCopy*> pending_;
-  PrefixLru order_;
+  LruOrder order_;
   std::vector<LocalCopy*> slots_;
   std::vector<uint32_t> free_slots_;
   uint64_t bytes_ = 0;

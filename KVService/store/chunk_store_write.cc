@@ -1,0 +1,331 @@
+// Write, eviction and deletion: what changes the storage.
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "KVService/store/chunk_identity.h"
+#include "KVService/store/chunk_store.h"
+#include "absl/time/clock.h"
+
+namespace kvstore {
+namespace {
+
+// Kept free in the storage, at most.
+constexpr uint64_t kHeadroomBytes = uint64_t{64} << 20;
+
+}  // namespace
+
+struct ChunkStore::WriteWaiter {
+  Blob blob;
+  absl::Time deadline;
+  WriteDone done;
+};
+
+// One version that is being written, by the first of `waiters`; the others wait for its outcome.
+struct ChunkStore::Writing {
+  BlockId id;
+  Container container;
+  PartitionDigest partition{};
+  uint64_t parent_hash = 0;
+  bool by_parent = false;
+  uint64_t footprint = 0;
+  absl::Time start;
+  // Guarded by the store's mutex, but for the first waiter.
+  std::deque<WriteWaiter> waiters;
+  // A block by parent whose parent was removed meanwhile: it goes too, as if it had been there.
+  bool orphaned = false;
+  bool tried_again = false;
+
+  BlobId blob_id() const {
+    return {container.account, container.name, BlobNameOf(partition, id.version)};
+  }
+};
+
+struct ChunkStore::Deleting {
+  std::vector<PrefixIndex::Removed> blocks;
+  size_t next = 0;
+};
+
+// ---- Write
+
+void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
+                       absl::Time deadline, WriteDone done) {
+  if (absl::Status valid = ValidateChunk(chunk); !valid.ok())
+    return std::move(done)(std::move(valid));
+  const PartitionDigest partition = DigestPartition(chunk.partition_key);
+  const BlockId id{SpaceOf(container, partition), VersionOf(chunk)};
+  if (index_.Contains(id)) {
+    // Its writer goes on behind it, even where Lookup does not reach it for being ambiguous.
+    index_.Renew(id);
+    return std::move(done)(WriteResult{});
+  }
+  const uint64_t size = encoded.size();
+  const uint64_t pending = pending_write_bytes_.fetch_add(size) + size;
+  if (pending > options_.max_pending_write_bytes || !Begin()) {
+    pending_write_bytes_.fetch_sub(size);
+    if (pending <= options_.max_pending_write_bytes) return std::move(done)(ClosedError());
+    return std::move(done)(absl::ResourceExhaustedError(fmt::format(
+        "{} bytes of writes are under way already; try again shortly", pending - size)));
+  }
+  done = [this, size, done = std::move(done)](absl::StatusOr<WriteResult> result) mutable {
+    pending_write_bytes_.fetch_sub(size);
+    std::move(done)(std::move(result));
+    End();
+  };
+
+  const bool by_parent = IsByParent(chunk);
+  WriteWaiter waiter;
+  waiter.deadline = deadline;
+  waiter.done = std::move(done);
+  waiter.blob.crc32c = Crc32c(encoded.bytes());
+  waiter.blob.attributes =
+      EncodeAttributes({chunk.parent_hash, absl::ToUnixMicros(absl::Now()), by_parent});
+  waiter.blob.data = std::move(encoded);
+
+  auto writing = std::make_shared<Writing>();
+  writing->id = id;
+  writing->container = container;
+  writing->partition = partition;
+  writing->parent_hash = chunk.parent_hash;
+  writing->by_parent = by_parent;
+  writing->start = absl::Now();
+  if (!shared_) return StartWrite(std::move(writing), std::move(waiter));
+  containers_.Open(container, SharedContainers::Use::kWrite,
+                   [this, writing = std::move(writing), waiter = std::move(waiter)](
+                       absl::StatusOr<const LocationCodec*> codec) mutable {
+                     if (!codec.ok()) return std::move(waiter.done)(codec.status());
+                     StartWrite(std::move(writing), std::move(waiter));
+                   });
+}
+
+void ChunkStore::StartWrite(std::shared_ptr<Writing> writing, WriteWaiter waiter) {
+  {
+    absl::MutexLock lock(&mutex_);
+    std::shared_ptr<Writing>& slot = writing_[writing->id];
+    if (slot) {
+      slot->waiters.push_back(std::move(waiter));
+      return;
+    }
+    slot = writing;
+    writes_by_parent_ += writing->by_parent;
+    writing->waiters.push_back(std::move(waiter));
+  }
+  StartPut(std::move(writing));
+}
+
+void ChunkStore::StartPut(std::shared_ptr<Writing> writing) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (const auto it = deleting_.find(writing->id); it != deleting_.end()) {
+      it->second.next_writing = std::move(writing);
+      return;
+    }
+    writing->footprint = storage_->FootprintOf(writing->blob_id(), writing->waiters.front().blob);
+    largest_footprint_ = std::max(largest_footprint_, writing->footprint);
+    waiting_bytes_ += writing->footprint;
+    waiting_for_room_.push_back(std::move(writing));
+  }
+  MakeRoom();
+}
+
+void ChunkStore::MakeRoom() {
+  std::vector<std::shared_ptr<Writing>> fit, hopeless;
+  std::vector<PrefixIndex::Removed> evicted;
+  {
+    absl::MutexLock lock(&mutex_);
+    const BlobStoreUsage usage = storage_->Usage();
+    const uint64_t capacity = usage.capacity_bytes == 0 ? UINT64_MAX : usage.capacity_bytes;
+    while (!waiting_for_room_.empty()) {
+      const uint64_t footprint = waiting_for_room_.front()->footprint;
+      if (usage.used_bytes + reserved_bytes_ + footprint > capacity) break;
+      reserved_bytes_ += footprint;
+      waiting_bytes_ -= footprint;
+      fit.push_back(std::move(waiting_for_room_.front()));
+      waiting_for_room_.pop_front();
+    }
+    // Ahead of need, so that writes find room and need not wait for deletions; not where that would
+    // be a noticeable part of a small storage.
+    const uint64_t headroom = std::min(capacity / 128, kHeadroomBytes);
+    const bool spare = headroom >= 4 * (largest_footprint_ + 1);
+    const uint64_t wanted =
+        usage.used_bytes + reserved_bytes_ + waiting_bytes_ + (spare ? headroom : 0);
+    if (wanted > capacity && wanted - capacity > releasing_bytes_) {
+      evicted = index_.RemoveLeastWorth(wanted - capacity - releasing_bytes_);
+      MarkDeleting(evicted);
+      evicted_chunks_.fetch_add(evicted.size(), std::memory_order_relaxed);
+    }
+    // Nothing to evict and nothing on its way that could make room later.
+    if (evicted.empty() && releasing_bytes_ == 0 && reserved_bytes_ == 0) {
+      for (; !waiting_for_room_.empty(); waiting_for_room_.pop_front()) {
+        waiting_bytes_ -= waiting_for_room_.front()->footprint;
+        waiting_for_room_.front()->footprint = 0;
+        hopeless.push_back(std::move(waiting_for_room_.front()));
+      }
+    }
+  }
+  DeleteAll(std::move(evicted));
+  for (std::shared_ptr<Writing>& writing : fit) Put(std::move(writing));
+  for (std::shared_ptr<Writing>& writing : hopeless) {
+    FinishPut(std::move(writing), absl::ResourceExhaustedError(
+                                      "the storage is full and nothing is left to evict; raise "
+                                      "--capacity or store smaller blocks"));
+  }
+}
+
+void ChunkStore::Put(std::shared_ptr<Writing> writing) {
+  // Only the first waiter's own put, which this is, takes the first waiter away; a deque does not
+  // move it when others are added.
+  const WriteWaiter* first;
+  {
+    absl::MutexLock lock(&mutex_);
+    first = &writing->waiters.front();
+  }
+  Blob blob = first->blob;
+  const absl::Time deadline = first->deadline;
+  BlobId blob_id = writing->blob_id();
+  storage_->Put(std::move(blob_id), std::move(blob), deadline,
+                [this, writing = std::move(writing)](absl::Status status) mutable {
+                  FinishPut(std::move(writing), std::move(status));
+                });
+}
+
+void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status) {
+  // A disk that filled up before the capacity did says so by now: once more, with room made.
+  if (absl::IsResourceExhausted(status) && !writing->tried_again) {
+    writing->tried_again = true;
+    {
+      absl::MutexLock lock(&mutex_);
+      reserved_bytes_ -= writing->footprint;
+    }
+    return StartPut(std::move(writing));
+  }
+  const bool stored = status.ok();
+  const bool there = stored || absl::IsAlreadyExists(status);
+  std::deque<WriteWaiter> finished;
+  std::vector<PrefixIndex::Removed> orphan;
+  bool again = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    reserved_bytes_ -= writing->footprint;
+    finished.push_back(std::move(writing->waiters.front()));
+    writing->waiters.pop_front();
+    if (there) {
+      Learn(writing->container, writing->partition, writing->id,
+            {writing->parent_hash, writing->footprint, writing->by_parent});
+      if (writing->orphaned) orphan = index_.Remove(writing->id);
+      MarkDeleting(orphan);
+    }
+    again = !there && !writing->waiters.empty();
+    if (!again) {
+      std::move(writing->waiters.begin(), writing->waiters.end(), std::back_inserter(finished));
+      writing->waiters.clear();
+      writing_.erase(writing->id);
+      writes_by_parent_ -= writing->by_parent;
+    }
+  }
+  // Where it was there already, what is stored is another writer's.
+  if (stored && orphan.empty()) {
+    ram_.Put(writing->id, finished.front().blob.data, index_.ParentOf(writing->id));
+  }
+  DeleteAll(std::move(orphan));
+  MakeRoom();  // what was reserved may fit others, or have to
+  const int64_t storage_us = MicrosecondsSince(writing->start);
+  bool first = true;
+  for (WriteWaiter& waiter : finished) {
+    if (there) {
+      std::move(waiter.done)(WriteResult{stored && first, storage_us});
+    } else {
+      std::move(waiter.done)(status);
+    }
+    first = false;
+  }
+  if (again) StartPut(std::move(writing));
+}
+
+// ---- deletion
+
+void ChunkStore::MarkDeleting(const std::vector<PrefixIndex::Removed>& removed) {
+  for (const PrefixIndex::Removed& block : removed) {
+    deleting_.emplace(block.id, Doomed{block.footprint, nullptr});
+    releasing_bytes_ += block.footprint;
+    OrphanWrites(block);
+  }
+}
+
+void ChunkStore::OrphanWrites(const PrefixIndex::Removed& parent) {
+  if (writes_by_parent_ == 0) return;
+  for (auto& [id, writing] : writing_) {
+    writing->orphaned |= writing->by_parent && id.space == parent.id.space &&
+                         writing->parent_hash == parent.id.version.hash;
+  }
+}
+
+void ChunkStore::DeleteAll(std::vector<PrefixIndex::Removed> removed) {
+  if (removed.empty()) return;
+  for (const PrefixIndex::Removed& block : removed) ram_.Erase(block.id);
+  {
+    absl::MutexLock lock(&mutex_);
+    ++running_;
+  }
+  auto deleting = std::make_shared<Deleting>();
+  deleting->blocks = std::move(removed);
+  DeleteNext(std::move(deleting));
+}
+
+// One after the other: a crash in between must not leave a block by parent without its parent.
+void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
+  if (deleting->next == deleting->blocks.size()) {
+    MakeRoom();
+    return End();
+  }
+  const PrefixIndex::Removed& block = deleting->blocks[deleting->next];
+  BlobId id{block.container.account, block.container.name,
+            BlobNameOf(block.partition, block.id.version)};
+  storage_->Delete(
+      std::move(id), [this, deleting = std::move(deleting)](absl::Status status) mutable {
+        // NOT_FOUND is what was wanted.
+        if (status.ok() || absl::IsNotFound(status)) {
+          EndDeleting(deleting->blocks[deleting->next++].id);
+          return DeleteNext(std::move(deleting));
+        }
+        // The block's parent, which comes behind it, must not go without it. The index
+        // has let them all go; the next start finds them again.
+        spdlog::error("evicted chunks not deleted chunks={} error=\"{}\"",
+                      deleting->blocks.size() - deleting->next, std::string(status.message()));
+        while (deleting->next < deleting->blocks.size()) {
+          EndDeleting(deleting->blocks[deleting->next++].id);
+        }
+        RefuseWaiting(status);
+        DeleteNext(std::move(deleting));
+      });
+}
+
+void ChunkStore::RefuseWaiting(const absl::Status& status) {
+  std::deque<std::shared_ptr<Writing>> refused;
+  {
+    absl::MutexLock lock(&mutex_);
+    refused.swap(waiting_for_room_);
+    waiting_bytes_ = 0;
+    for (const std::shared_ptr<Writing>& writing : refused) {
+      writing->footprint = 0;
+      writing->tried_again = true;
+    }
+  }
+  for (std::shared_ptr<Writing>& writing : refused) FinishPut(std::move(writing), status);
+}
+
+void ChunkStore::EndDeleting(const BlockId& id) {
+  Doomed doomed;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto it = deleting_.find(id);
+    doomed = std::move(it->second);
+    deleting_.erase(it);
+    releasing_bytes_ -= doomed.footprint;
+  }
+  if (doomed.next_writing) StartPut(std::move(doomed.next_writing));
+}
+
+}  // namespace kvstore
