@@ -9,6 +9,7 @@
 
 #include "KVService/platform/temp_dir.h"
 #include "KVService/storage/local/local_blob_store.h"
+#include "KVService/storage/memory/memory_blob_store.h"
 #include "KVService/store/chunk_store_testing.h"
 #include "absl/synchronization/blocking_counter.h"
 
@@ -103,7 +104,7 @@ TEST(ChunkStoreConcurrency, HundredsOfWritersOfOverlappingChainsLeaveOneOfEachBl
 
 TEST(ChunkStoreConcurrency, WritersReadersAndEvictionsServeNoWrongBlock) {
   const testing::TempDir directory;
-  const auto store = OpenStore(directory.path(), 60'000);  // about 14 blocks of 18
+  const auto store = OpenStore(directory.path(), 60'000);  // about 7 blocks of 18
   std::atomic<int> wrong = 0, failed = 0, hits = 0;
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
@@ -135,6 +136,25 @@ TEST(ChunkStoreConcurrency, WritersReadersAndEvictionsServeNoWrongBlock) {
   EXPECT_GT(store->stats().evicted_chunks, 0u);
   EXPECT_LE(store->stats().storage.used_bytes, store->stats().storage.capacity_bytes);
   EXPECT_EQ(store->stats().corrupt_chunks, 0u);
+  EXPECT_TRUE(store->Close().ok());
+}
+
+// What one thread has just found missing, another writes and a third one's write evicts.
+TEST(ChunkStoreConcurrency, BlocksThatEvictEachOtherAreDeletedOnce) {
+  auto storage = std::make_unique<MemoryBlobStore>(3 * 2'700);
+  const auto store = std::move(*ChunkStore::Open({}, std::move(storage)));
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2 * kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937 random(t);
+      for (int round = 0; round < 2000; ++round) {
+        const auto result =
+            WriteNow(*store, ChunkOf(static_cast<int>(random() % kChains), kShared, t));
+        EXPECT_TRUE(result.ok()) << result.status();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
   EXPECT_TRUE(store->Close().ok());
 }
 

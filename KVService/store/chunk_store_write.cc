@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "KVCommon/status_macros.h"
 #include "KVService/store/chunk_identity.h"
 #include "KVService/store/chunk_store.h"
 #include "absl/time/clock.h"
@@ -101,17 +102,24 @@ void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Sli
 }
 
 void ChunkStore::StartWrite(std::shared_ptr<Writing> writing, WriteWaiter waiter) {
+  bool there = false;
   {
     absl::MutexLock lock(&mutex_);
-    std::shared_ptr<Writing>& slot = writing_[writing->id];
-    if (slot) {
-      slot->waiters.push_back(std::move(waiter));
-      return;
+    // Another one's write may have ended since Write looked: one that is there, and can be evicted,
+    // must not be written as well.
+    there = index_.Contains(writing->id);
+    if (!there) {
+      std::shared_ptr<Writing>& slot = writing_[writing->id];
+      if (slot) {
+        slot->waiters.push_back(std::move(waiter));
+        return;
+      }
+      slot = writing;
+      writes_by_parent_ += writing->by_parent;
+      writing->waiters.push_back(std::move(waiter));
     }
-    slot = writing;
-    writes_by_parent_ += writing->by_parent;
-    writing->waiters.push_back(std::move(waiter));
   }
+  if (there) return std::move(waiter.done)(WriteResult{});
   StartPut(std::move(writing));
 }
 
@@ -205,19 +213,25 @@ void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status
   const bool there = stored || absl::IsAlreadyExists(status);
   std::deque<WriteWaiter> finished;
   std::vector<PrefixIndex::Removed> orphan;
+  std::optional<PrefixIndex::Handle> handle;
   bool again = false;
   {
     absl::MutexLock lock(&mutex_);
     reserved_bytes_ -= writing->footprint;
-    finished.push_back(std::move(writing->waiters.front()));
-    writing->waiters.pop_front();
-    if (there) {
+    // In a shared store others may have brought it, and it was found corrupt and is on its way out.
+    const bool going = there && deleting_.contains(writing->id);
+    if (!going) {
+      finished.push_back(std::move(writing->waiters.front()));
+      writing->waiters.pop_front();
+    }
+    if (there && !going) {
       Learn(writing->container, writing->partition, writing->id,
             {writing->parent_hash, writing->footprint, writing->by_parent});
+      handle = index_.HandleOf(writing->id);
       if (writing->orphaned) orphan = index_.Remove(writing->id);
       MarkDeleting(orphan);
     }
-    again = !there && !writing->waiters.empty();
+    again = going || (!there && !writing->waiters.empty());
     if (!again) {
       std::move(writing->waiters.begin(), writing->waiters.end(), std::back_inserter(finished));
       writing->waiters.clear();
@@ -226,8 +240,9 @@ void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status
     }
   }
   // Where it was there already, what is stored is another writer's.
-  if (stored && orphan.empty()) {
+  if (stored && handle && orphan.empty()) {
     ram_.Put(writing->id, finished.front().blob.data, index_.ParentOf(writing->id));
+    if (index_.HandleOf(writing->id) != handle) ram_.Erase(writing->id);  // evicted by now
   }
   DeleteAll(std::move(orphan));
   MakeRoom();  // what was reserved may fit others, or have to
@@ -248,7 +263,8 @@ void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status
 
 void ChunkStore::MarkDeleting(const std::vector<PrefixIndex::Removed>& removed) {
   for (const PrefixIndex::Removed& block : removed) {
-    deleting_.emplace(block.id, Doomed{block.footprint, nullptr});
+    const bool added = deleting_.emplace(block.id, Doomed{block.footprint, nullptr}).second;
+    KV_CHECK(added);
     releasing_bytes_ += block.footprint;
     OrphanWrites(block);
   }
