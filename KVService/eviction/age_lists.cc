@@ -1,6 +1,7 @@
 #include "KVService/eviction/age_lists.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace kvstore {
 
@@ -35,6 +36,7 @@ void AgeLists::MergeIntoOlder(size_t place) {
     intervals_[older].watched[c] += intervals_[younger].watched[c];
     const uint32_t from = EndOf(younger, c), to = EndOf(older, c);
     if (Hotter(from) == from) continue;
+    SetOccupied(to, true);
     // All of the younger ones go in at the hot end of the older.
     const uint32_t hottest = Colder(from), coldest = Hotter(from), below = Colder(to);
     Join(to, hottest);
@@ -81,14 +83,26 @@ void AgeLists::Link(uint32_t hotter, uint32_t slot) {
   Join(slot, colder);
 }
 
+void AgeLists::SetOccupied(uint32_t end, bool occupied) {
+  if (end == kOrphans) return;
+  const uint32_t list = end - kEnds;
+  const uint64_t bit = uint64_t{1} << (list % ReuseModel::kClasses);
+  uint64_t& bits = intervals_[list / ReuseModel::kClasses].occupied;
+  bits = occupied ? bits | bit : bits & ~bit;
+}
+
 void AgeLists::PushHottest(uint32_t slot) {
   const PolicySlot& it = (*slots_)[slot];
-  Link(EndOf(IntervalAt(AgeOf(it)), it.Class()), slot);
+  const uint32_t end = EndOf(IntervalAt(AgeOf(it)), it.Class());
+  Link(end, slot);
+  SetOccupied(end, true);
 }
 
 void AgeLists::PushColdest(uint32_t slot) {
   const PolicySlot& it = (*slots_)[slot];
-  Link(Hotter(EndOf(IntervalAt(AgeOf(it)), it.Class())), slot);
+  const uint32_t end = EndOf(IntervalAt(AgeOf(it)), it.Class());
+  Link(Hotter(end), slot);
+  SetOccupied(end, true);
 }
 
 void AgeLists::PushOrphan(uint32_t slot) { Link(kOrphans, slot); }
@@ -96,6 +110,7 @@ void AgeLists::PushOrphan(uint32_t slot) { Link(kOrphans, slot); }
 void AgeLists::Remove(uint32_t slot) {
   const PolicySlot& it = (*slots_)[slot];
   Join(it.hotter, it.colder);
+  if (it.hotter == it.colder && it.hotter >= kEnds) SetOccupied(it.hotter, false);
 }
 
 uint32_t AgeLists::Coldest(const ReuseModel& model) const {
@@ -103,13 +118,12 @@ uint32_t AgeLists::Coldest(const ReuseModel& model) const {
   uint32_t coldest = kNone;
   for (size_t place = 0; place < used_; ++place) {
     const int bucket = ReuseModel::AgeBucket(MiddleAge(place));
-    for (int c = 0; c < ReuseModel::kClasses; ++c) {
-      const uint32_t end = EndOf(order_[place], c);
-      const uint32_t slot = ends_[end - kEnds].hotter;
+    for (uint64_t left = intervals_[order_[place]].occupied; left != 0; left &= left - 1) {
+      const int c = std::countr_zero(left);
       const float worth = model.Worth(c, bucket);
-      if (slot != end && (coldest == kNone || worth < least)) {
+      if (coldest == kNone || worth < least) {
         least = worth;
-        coldest = slot;
+        coldest = ends_[EndOf(order_[place], c) - kEnds].hotter;
       }
     }
   }

@@ -103,9 +103,11 @@ class AgeLists {
   };
   struct Interval {
     uint32_t start = 0;
-    uint32_t level = 0;  // lasts about 2^level lookups
+    uint32_t level = 0;     // lasts about 2^level lookups
+    uint64_t occupied = 0;  // a bit a class: most lists are empty, and Coldest looks at all others
     std::array<int32_t, ReuseModel::kClasses> watched{};
   };
+  static_assert(ReuseModel::kClasses <= 64);
 
   static uint32_t EndOf(size_t interval, int block_class) {
     return kEnds + static_cast<uint32_t>(interval * ReuseModel::kClasses) + block_class;
@@ -116,6 +118,8 @@ class AgeLists {
   uint32_t Colder(uint32_t at) const {
     return at >= kEnds ? ends_[at - kEnds].colder : (*slots_)[at].colder;
   }
+  // Notes that the list of this end has become empty, or has not.
+  void SetOccupied(uint32_t end, bool occupied);
   // Makes them neighbours.
   void Join(uint32_t hotter, uint32_t colder);
   void Link(uint32_t hotter, uint32_t slot);

@@ -15,7 +15,8 @@ constexpr double kEnough = 8;  // reuses of a kind, to presume anything
 constexpr double kForgetting = 0.9;
 
 double BucketStart(int bucket) {
-  return bucket < 2 ? bucket : std::ldexp(2 + (bucket & 1), bucket / 2 - 1);
+  if (bucket < 2) return bucket;
+  return static_cast<double>((uint64_t{2} + (bucket & 1)) << (bucket / 2 - 1));
 }
 
 double BucketWidth(int bucket) { return BucketStart(bucket + 1) - BucketStart(bucket); }
