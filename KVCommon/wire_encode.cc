@@ -1,3 +1,4 @@
+#include <array>
 #include <cstring>
 
 #include "KVCommon/varints.h"
@@ -21,9 +22,15 @@ void PutVarint(std::string* out, uint64_t value) {
 // Of the largest of the values.
 template <typename Integer>
 size_t LargestVarintSize(std::span<const Integer> values) {
-  uint64_t bits = 0;
-  for (Integer value : values) bits |= static_cast<uint64_t>(value);
-  return VarintSize(bits);
+  // Several at once, for the processor's sake.
+  std::array<uint64_t, 8> bits{};
+  size_t i = 0;
+  for (; i + bits.size() <= values.size(); i += bits.size()) {
+    for (size_t j = 0; j < bits.size(); ++j) bits[j] |= static_cast<uint64_t>(values[i + j]);
+  }
+  for (; i < values.size(); ++i) bits[0] |= static_cast<uint64_t>(values[i]);
+  for (uint64_t each : bits) bits[0] |= each;
+  return VarintSize(bits[0]);
 }
 
 void PutTag(std::string* out, uint32_t number, WireType type) {

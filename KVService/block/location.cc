@@ -46,16 +46,24 @@ NamedBlock Unpack(const uint8_t* at) {
   return block;
 }
 
+// Two digits of base64url for each twelve bits.
+constexpr auto kDigitPairs = [] {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::array<std::array<char, 2>, 4096> pairs{};
+  for (size_t i = 0; i < pairs.size(); ++i) pairs[i] = {kDigits[i >> 6], kDigits[i & 63]};
+  return pairs;
+}();
+
 // By hand, since a Lookup makes one a block and the library's gives a string each.
 LocationText Base64Url(const std::array<uint8_t, kBodyBytes + kMacBytes>& bytes) {
-  static constexpr char kDigits[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   LocationText text;
   static_assert(std::tuple_size_v<LocationText> == kTextBytes);
   for (size_t i = 0; i < bytes.size() / 3; ++i) {
     const uint32_t three =
         static_cast<uint32_t>(bytes[3 * i] << 16 | bytes[3 * i + 1] << 8) | bytes[3 * i + 2];
-    for (size_t j = 0; j < 4; ++j) text[4 * i + j] = kDigits[three >> (18 - 6 * j) & 63];
+    std::memcpy(&text[4 * i], kDigitPairs[three >> 12].data(), 2);
+    std::memcpy(&text[4 * i + 2], kDigitPairs[three & 0xfff].data(), 2);
   }
   return text;
 }
@@ -67,13 +75,11 @@ class SipHash {
   SipHash(const SipHash&) = delete;
   SipHash& operator=(const SipHash&) = delete;
 
-  Mac Run(const LocationCodec::Key& key, std::span<const ByteView> parts) {
+  Mac Run(const LocationCodec::Key& key, ByteView bytes) {
     size_t size = sizeof(Mac);  // SipHash's default, 128 bits
     bool ok = EVP_MAC_init(context_, key.data(), key.size(), nullptr) == 1;
-    for (ByteView part : parts) {
-      ok &= EVP_MAC_update(context_, reinterpret_cast<const unsigned char*>(part.data()),
-                           part.size()) == 1;
-    }
+    ok &= EVP_MAC_update(context_, reinterpret_cast<const unsigned char*>(bytes.data()),
+                         bytes.size()) == 1;
     Mac mac;
     ok &= EVP_MAC_final(context_, mac.data(), &size, mac.size()) == 1;
     KV_CHECK(ok && size == mac.size());
@@ -91,10 +97,11 @@ class SipHash {
 
 Mac MacOf(const LocationCodec::Key& key, const Container& container, ByteView body) {
   thread_local SipHash siphash;
+  thread_local std::string bytes;  // together, since each part costs the library a call
   const uint64_t lengths[] = {container.account.size(), container.name.size()};
-  const ByteView parts[] = {std::as_bytes(std::span(lengths)), AsBytes(container.account),
-                            AsBytes(container.name), body};
-  return siphash.Run(key, parts);
+  bytes.assign(AsText(std::as_bytes(std::span(lengths))));
+  bytes.append(container.account).append(container.name).append(AsText(body));
+  return siphash.Run(key, AsBytes(bytes));
 }
 
 }  // namespace

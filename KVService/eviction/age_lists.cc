@@ -48,6 +48,7 @@ void AgeLists::MergeIntoOlder(size_t place) {
 }
 
 size_t AgeLists::PlaceAt(uint32_t age) const {
+  if (age == 0) return used_ - 1;  // half of all calls
   // The youngest interval that began at that age or before; what is older than all is in the first.
   size_t low = 0, high = used_;
   while (high - low > 1) {
