@@ -217,6 +217,24 @@ void BlobContainer::Append(std::string name, Slice data, std::optional<uint64_t>
       });
 }
 
+void BlobContainer::AcquireLease(std::string name, const std::string& lease_id, int seconds,
+                                 absl::Time deadline, StatusDone done) {
+  HttpRequest request = Until(deadline, azure::AcquireLease(address_, name, lease_id, seconds));
+  pipeline_->Send(std::move(request), [name = std::move(name), done = std::move(done)](
+                                          const absl::StatusOr<Exchange>& exchange) mutable {
+    std::move(done)(StatusOf(exchange, "lease", name));
+  });
+}
+
+void BlobContainer::ReleaseLease(std::string name, const std::string& lease_id, absl::Time deadline,
+                                 StatusDone done) {
+  HttpRequest request = Until(deadline, azure::ReleaseLease(address_, name, lease_id));
+  pipeline_->Send(std::move(request), [name = std::move(name), done = std::move(done)](
+                                          const absl::StatusOr<Exchange>& exchange) mutable {
+    std::move(done)(StatusOf(exchange, "release the lease of", name));
+  });
+}
+
 // Whose bytes are they? Appends carry no id, so they are told by themselves.
 void BlobContainer::ResolveAppend(std::string name, const Slice& data, uint64_t position,
                                   absl::Status otherwise, absl::Time deadline,

@@ -67,6 +67,12 @@ class BlobContainer : public std::enable_shared_from_this<BlobContainer> {
   void Append(std::string name, Slice data, std::optional<uint64_t> position, absl::Time deadline,
               Done<uint64_t> done);
 
+  // See the requests of these names. ABORTED while another has the lease.
+  void AcquireLease(std::string name, const std::string& lease_id, int seconds, absl::Time deadline,
+                    StatusDone done);
+  void ReleaseLease(std::string name, const std::string& lease_id, absl::Time deadline,
+                    StatusDone done);
+
  private:
   struct PutOp;
 

@@ -232,6 +232,45 @@ TEST_F(BlobLogTest, ACompactionThatDiedIsDoneAgain) {
   EXPECT_FALSE(late->listed);
 }
 
+// One that died in the middle leaves its lease, and what it had written.
+TEST_F(BlobLogTest, OnlyOneCompactsUntilItsLeaseRunsOut) {
+  MakeContainer();
+  BlobLogOptions options = Quick();
+  options.compact_after = absl::InfiniteDuration();
+  options.roll_bytes = 100;
+  auto a = Start(options);
+  a->Put("block-1");
+  ASSERT_TRUE(a->Knows({"block-1"}));
+  a->Put("block-2");  // in the next generation
+  ASSERT_TRUE(a->Knows({"block-1", "block-2"}));
+  const std::string lease(kCompactionLease);
+  ASSERT_TRUE(AwaitStatus([&](auto done) {
+                container_->CreateAppendBlob(lease, absl::Now() + kLong, std::move(done));
+              }).ok());
+  ASSERT_TRUE(AwaitStatus([&](auto done) {
+                container_->AcquireLease(lease, "00000000-0000-0000-0000-0000000000aa", 15,
+                                         absl::Now() + kLong, std::move(done));
+              }).ok());
+  const std::atomic<bool> stop = false;
+  const absl::Status refused = Compact(folder_, 1, stop);
+  EXPECT_TRUE(absl::IsAborted(refused)) << refused;
+  absl::Status compacted = refused;
+  for (const absl::Time end = absl::Now() + absl::Seconds(40);
+       absl::IsAborted(compacted) && absl::Now() < end;) {
+    absl::SleepFor(absl::Milliseconds(500));
+    compacted = Compact(folder_, 1, stop);
+  }
+  EXPECT_TRUE(compacted.ok()) << compacted;
+  auto late = Start(options);
+  EXPECT_TRUE(late->Knows({"block-1", "block-2"}));
+  EXPECT_FALSE(late->listed);
+  // It was given back.
+  EXPECT_TRUE(AwaitStatus([&](auto done) {
+                container_->AcquireLease(lease, "00000000-0000-0000-0000-0000000000bb", 15,
+                                         absl::Now() + kLong, std::move(done));
+              }).ok());
+}
+
 TEST_F(BlobLogTest, ALogThatGrowsIsNotCompactedAway) {
   MakeContainer();
   auto a = Start();

@@ -106,4 +106,23 @@ HttpRequest AppendBlock(const ContainerAddress& container, std::string_view blob
   return request;
 }
 
+HttpRequest AcquireLease(const ContainerAddress& container, std::string_view blob,
+                         std::string_view lease_id, int seconds) {
+  HttpRequest request = BlobRequest(HttpMethod::kPut, container, blob);
+  request.url += "?comp=lease";
+  request.headers.push_back({"x-ms-lease-action", "acquire"});
+  request.headers.push_back({"x-ms-lease-duration", std::to_string(seconds)});
+  request.headers.push_back({"x-ms-proposed-lease-id", std::string(lease_id)});
+  return request;
+}
+
+HttpRequest ReleaseLease(const ContainerAddress& container, std::string_view blob,
+                         std::string_view lease_id) {
+  HttpRequest request = BlobRequest(HttpMethod::kPut, container, blob);
+  request.url += "?comp=lease";
+  request.headers.push_back({"x-ms-lease-action", "release"});
+  request.headers.push_back({"x-ms-lease-id", std::string(lease_id)});
+  return request;
+}
+
 }  // namespace kvstore::azure

@@ -57,6 +57,13 @@ HttpRequest CreateAppendBlobIfAbsent(const ContainerAddress& container, std::str
 HttpRequest AppendBlock(const ContainerAddress& container, std::string_view blob, const Slice& data,
                         std::optional<uint64_t> position = std::nullopt);
 
+// A lease of the blob under an id of the caller's, a GUID: the same id again is granted again, any
+// other is refused with 409 until the lease is released or has run out. 15 to 60 seconds.
+HttpRequest AcquireLease(const ContainerAddress& container, std::string_view blob,
+                         std::string_view lease_id, int seconds);
+HttpRequest ReleaseLease(const ContainerAddress& container, std::string_view blob,
+                         std::string_view lease_id);
+
 }  // namespace kvstore::azure
 
 #endif  // KVSERVICE_STORAGE_AZURE_BLOB_REQUESTS_H_

@@ -62,9 +62,10 @@ struct LogFolder {
 };
 
 // Turns a generation that has rolled, and the snapshot that it began with, into the snapshot of the
-// next, and deletes them. Any number of servers may do so at once, and each may die at any point:
-// the log is deleted only as it was read. ABORTED where something was appended meanwhile: try again
-// later. Ends early with CANCELLED once *stop.
+// next, and deletes them. A lease of kCompactionLease keeps servers from doing it at once; it only
+// saves work, and may run out before they end: any number of them may do so at once, and each may
+// die at any point, since the log is deleted only as it was read. ABORTED where another has the
+// lease or something was appended meanwhile: try again later. Ends early with CANCELLED once *stop.
 absl::Status Compact(const LogFolder& folder, uint64_t generation, const std::atomic<bool>& stop);
 
 }  // namespace kvstore::azure
