@@ -67,9 +67,13 @@ struct LookupRequest {
   void Clear();
 };
 
+enum class BlockTier : uint8_t { kUnknown = 0, kRam = 1, kDisk = 2, kRemote = 3 };
+
 struct BlockLocation {
   uint64_t hash = 0;
   std::string location;
+  uint64_t size = 0;
+  BlockTier tier = BlockTier::kUnknown;
 };
 
 struct LookupResponse {
@@ -143,6 +147,8 @@ std::string Encode(const WriteResponse& response);
 struct FoundLocation {
   uint64_t hash = 0;
   std::string_view location;
+  uint64_t size = 0;
+  BlockTier tier = BlockTier::kUnknown;
 };
 void EncodeFound(std::span<const FoundLocation> found, const ServerMetrics& metrics,
                  std::string* out);

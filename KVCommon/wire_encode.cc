@@ -135,6 +135,8 @@ std::string Encode(const LookupResponse& response) {
     std::string encoded;
     PutInteger(&encoded, 1, location.hash);
     PutString(&encoded, 2, location.location);
+    PutInteger(&encoded, 16, location.size);
+    PutInteger(&encoded, 17, static_cast<uint64_t>(location.tier));
     PutMessage(&out, 3, encoded);
   }
   PutString(&out, 4, response.error);
@@ -151,10 +153,14 @@ void EncodeFound(std::span<const FoundLocation> found, const ServerMetrics& metr
   for (const FoundLocation& each : found) {
     const size_t hash = each.hash == 0 ? 0 : 1 + VarintSize(each.hash);
     const size_t text = each.location.size();
+    const size_t size = each.size == 0 ? 0 : 2 + VarintSize(each.size);
+    const size_t tier = each.tier == BlockTier::kUnknown ? 0 : 3;
     PutTag(out, 3, kLengthDelimited);
-    PutVarint(out, hash + (text == 0 ? 0 : 1 + VarintSize(text) + text));
+    PutVarint(out, hash + (text == 0 ? 0 : 1 + VarintSize(text) + text) + size + tier);
     PutInteger(out, 1, each.hash);
     PutString(out, 2, each.location);
+    PutInteger(out, 16, each.size);
+    PutInteger(out, 17, static_cast<uint64_t>(each.tier));
   }
   PutInteger(out, 5, 1);  // success
   PutMetrics(out, 6, metrics);

@@ -95,6 +95,17 @@ Outcome ReadInteger(Cursor& in, Field field, Integer* value) {
   return Outcome::kRead;
 }
 
+// A tier that is not known yet is none.
+Outcome ReadTier(Cursor& in, Field field, BlockTier* tier) {
+  uint32_t number = 0;
+  const Outcome outcome = ReadInteger(in, field, &number);
+  if (outcome == Outcome::kRead) {
+    *tier = number <= static_cast<uint32_t>(BlockTier::kRemote) ? static_cast<BlockTier>(number)
+                                                                : BlockTier::kUnknown;
+  }
+  return outcome;
+}
+
 // A repeated varint field, packed or not, of at most `limit` values.
 template <typename Integer>
 Outcome ReadRepeated(Cursor& in, Field field, size_t limit, std::vector<Integer>* values) {
@@ -258,6 +269,10 @@ absl::StatusOr<LookupResponse> ParseLookupResponse(Pieces message) {
                 return ReadInteger(in, inner, &location.hash);
               case 2:
                 return ReadString(in, inner, &location.location);
+              case 16:
+                return ReadInteger(in, inner, &location.size);
+              case 17:
+                return ReadTier(in, inner, &location.tier);
               default:
                 return Outcome::kUnknown;
             }

@@ -199,6 +199,8 @@ TEST_F(WireTest, LookupsGoBothWays) {
       pb::BlockLocation* location = response.add_locations();
       location->set_hash(AnyInteger(random_));
       location->set_location(AnyText(random_));
+      location->set_size(AnyInteger(random_));
+      location->set_tier(static_cast<pb::BlockTier>(Below(random_, 4)));
     }
     response.set_error(AnyText(random_));
     response.set_success(random_() % 2);
@@ -263,10 +265,14 @@ TEST_F(WireTest, WhatALookupFoundIsEncodedAsItsResponse) {
     std::vector<FoundLocation> found;
     for (size_t i = 0; i < count; ++i) {
       const uint64_t hash = i % 5 == 4 ? 0 : random_() >> (random_() % 64);
-      response.locations.push_back({hash, std::string(i % 7 == 6 ? 0 : i, 'x')});
+      response.locations.push_back({hash, std::string(i % 7 == 6 ? 0 : i, 'x'),
+                                    i % 3 == 2 ? 0 : random_() >> (random_() % 64),
+                                    static_cast<BlockTier>(i % 4)});
       response.last_hash = hash;
     }
-    for (const auto& each : response.locations) found.push_back({each.hash, each.location});
+    for (const auto& each : response.locations) {
+      found.push_back({each.hash, each.location, each.size, each.tier});
+    }
     response.cached_blocks = static_cast<int32_t>(count);
     response.success = true;
     response.metrics = {1, 300, 299};

@@ -85,13 +85,17 @@ void RamCache::Erase(const BlockId& id) {
   if (SlotOf(id)) Remove(id, &freed);
 }
 
-void RamCache::Touch(std::span<const BlockId> found) {
+void RamCache::Touch(std::span<const BlockId> found, std::vector<bool>* here) {
+  here->assign(found.size(), false);
   if (held_bytes() == 0) return;
   thread_local std::vector<uint32_t> slots;
   slots.clear();
   absl::MutexLock lock(&policy_mutex_);
-  for (const BlockId& id : found) {
-    if (const std::optional<uint32_t> slot = SlotOf(id)) slots.push_back(*slot);
+  for (size_t i = 0; i < found.size(); ++i) {
+    const std::optional<uint32_t> slot = SlotOf(found[i]);
+    if (!slot) continue;
+    slots.push_back(*slot);
+    (*here)[i] = true;
   }
   policy_.Touch(slots);
 }

@@ -52,8 +52,10 @@ TEST(RamCache, GivesUpTheEndOfAPromptBeforeItsRoot) {
   cache.Put(Id(9), Filled(kSize, '9'), std::nullopt);
   EXPECT_TRUE(cache.Get(Id(2)).empty());
   EXPECT_FALSE(cache.Get(Id(0)).empty());
-  const BlockId prompt[] = {Id(0), Id(1)};
-  cache.Touch(prompt);
+  const BlockId prompt[] = {Id(0), Id(1), Id(7)};
+  std::vector<bool> here;
+  cache.Touch(prompt, &here);
+  EXPECT_EQ(here, (std::vector<bool>{true, true, false}));
   cache.Put(Id(8), Filled(kSize, '8'), std::nullopt);
   EXPECT_TRUE(cache.Get(Id(9)).empty());
   EXPECT_FALSE(cache.Get(Id(1)).empty());
@@ -107,7 +109,8 @@ TEST(RamCache, ManyThreadsSeeWholeBlocksOnly) {
         const uint64_t number = random() % 60;
         const BlockId prompt[] = {Id(number), Id(number + 1)};
         cache.Put(Id(number), Filled(kSize, static_cast<char>('0' + number)), Id(number + 1));
-        cache.Touch(prompt);
+        std::vector<bool> here;
+        cache.Touch(prompt, &here);
         if (i % 10 == 0) cache.Erase(Id(number));
         const Slice got = cache.Get(Id(number));
         if (!got.empty() &&

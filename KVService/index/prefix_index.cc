@@ -132,7 +132,8 @@ PrefixIndex::Versions PrefixIndex::VersionsOf(uint32_t space, const Digest& dige
       HashOfDigest(space, digest), [&](uint32_t slot) ABSL_NO_THREAD_SAFETY_ANALYSIS {
         const Entry& entry = entries_[slot];
         if (entry.space == space && entry.tokens_crc == tokens_crc && entry.digest == digest) {
-          versions.push_back({Wide(entry.hash), Wide(entry.parent_hash), HandleOfSlot(slot)});
+          versions.push_back(
+              {Wide(entry.hash), Wide(entry.parent_hash), HandleOfSlot(slot), entry.footprint_kib});
         }
         return true;
       });

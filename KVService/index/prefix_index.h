@@ -44,6 +44,7 @@ class PrefixIndex {
     uint64_t hash = 0;
     uint64_t parent_hash = 0;
     Handle handle = 0;
+    uint32_t footprint_kib = 0;  // of IndexedBlock's footprint, rounded up
   };
   using Versions = absl::InlinedVector<Version, 2>;
 

@@ -35,7 +35,7 @@ grpc::ByteBuffer AnswerLookup(const ChunkStore::LookupResult& result,
   thread_local std::string encoded;
   found.clear();
   for (const ChunkStore::FoundBlock& block : result.blocks) {
-    found.push_back({block.hash, AsText(block.location)});
+    found.push_back({block.hash, AsText(block.location), block.size, block.tier});
   }
   wire::EncodeFound(found, metrics, &encoded);
   return ToByteBuffer(encoded);

@@ -54,6 +54,9 @@ class SharedBlobStore : public BlobStore {
   // Whether all that was put into a followed container until a few seconds ago has been told.
   virtual bool UpToDate(const std::string& account, const std::string& container) const = 0;
 
+  // Whether a Get of it would be answered from a local disk.
+  virtual bool HasLocally(const BlobId& /*id*/) const { return false; }
+
   // What List would say of one blob. NOT_FOUND where there is none.
   virtual void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) = 0;
 

@@ -83,6 +83,8 @@ class ChunkStore : private BlobListener {
   struct FoundBlock {
     uint64_t hash = 0;
     LocationText location{};
+    uint64_t size = 0;  // stored, rounded up to KiB
+    wire::BlockTier tier = wire::BlockTier::kUnknown;
   };
   struct LookupResult {
     std::vector<FoundBlock> blocks;
@@ -157,6 +159,8 @@ class ChunkStore : private BlobListener {
   struct Search;
   struct Looking;
   LookupResult Found(const Search& search, std::span<const MatchedBlock> chain);
+  wire::BlockTier TierBelowRam(const Container& container, const PartitionDigest& partition,
+                               const BlockId& id) const;
   void LookUpShared(const Container& container, const LookupQuery& query, absl::Time deadline,
                     LookupDone done);
   void Walk(std::unique_ptr<Looking> looking, bool may_probe);

@@ -67,6 +67,7 @@ ChunkStore::LookupResult ChunkStore::Found(const Search& search,
                                            std::span<const MatchedBlock> chain) {
   thread_local std::vector<BlockId> ids;
   thread_local std::vector<PrefixIndex::Handle> handles;
+  thread_local std::vector<bool> in_ram;
   ids.clear();
   handles.clear();
   LookupResult result;
@@ -74,14 +75,27 @@ ChunkStore::LookupResult ChunkStore::Found(const Search& search,
   for (const MatchedBlock& block : chain) {
     result.blocks.push_back(
         {block.version.hash,
-         search.codec->Encode(search.container, {search.partition, block.version})});
+         search.codec->Encode(search.container, {search.partition, block.version}),
+         uint64_t{block.footprint_kib} * 1024});
     ids.push_back({search.space, block.version});
     handles.push_back(block.handle);
   }
   index_.Touch(handles);
-  ram_.Touch(ids);
+  ram_.Touch(ids, &in_ram);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    result.blocks[i].tier = in_ram[i] ? wire::BlockTier::kRam
+                                      : TierBelowRam(search.container, search.partition, ids[i]);
+  }
   if (options_.prefetch) Prefetch(search.container, search.partition, ids);
   return result;
+}
+
+wire::BlockTier ChunkStore::TierBelowRam(const Container& container,
+                                         const PartitionDigest& partition,
+                                         const BlockId& id) const {
+  if (!shared_) return wire::BlockTier::kDisk;
+  const BlobId blob{container.account, container.name, BlobNameOf(partition, id.version)};
+  return shared_->HasLocally(blob) ? wire::BlockTier::kDisk : wire::BlockTier::kRemote;
 }
 
 // ---- of a storage that is shared

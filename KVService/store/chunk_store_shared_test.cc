@@ -76,7 +76,9 @@ TEST_F(SharedTest, ServersFindAndReadEachOthersBlocks) {
   WriteChain(*a.store, 3);
   const auto found = LookupNow(*b.store, Tokens(3));
   ASSERT_THAT(found, SizeIs(3));
+  EXPECT_EQ(found[2].tier, wire::BlockTier::kRemote);
   EXPECT_EQ(BufferOf(ReadNow(*b.store, found[2].location)->chunk), "tensors of 2");
+  EXPECT_EQ(LookupNow(*b.store, Tokens(3))[2].tier, wire::BlockTier::kRam);
   // A location is any server's.
   EXPECT_EQ(BufferOf(ReadNow(*a.store, found[1].location)->chunk), "tensors of 1");
 }

@@ -68,6 +68,22 @@ TEST_F(ChunkStoreTest, WritesLooksUpAndReads) {
   EXPECT_EQ(store_->stats().blocks, 2u);
 }
 
+TEST_F(ChunkStoreTest, TellsHowLargeABlockIsAndWhereItLies) {
+  const TestChunk large{.hash = 1, .tokens = BlockOf(10), .buffer = std::string(100'000, 'x')};
+  Open();
+  ASSERT_TRUE(WriteNow(*store_, large).ok());
+  auto found = LookupNow(*store_, PromptOf({10}));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_GE(found[0].size, Encoded(large).size());
+  EXPECT_LE(found[0].size, Encoded(large).size() + 8192);
+  EXPECT_EQ(found[0].tier, wire::BlockTier::kRam);
+  Open(0, NoMemory());
+  ASSERT_TRUE(WriteNow(*store_, large).ok());
+  found = LookupNow(*store_, PromptOf({10}));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].tier, wire::BlockTier::kDisk);
+}
+
 TEST_F(ChunkStoreTest, RefusesBadChunks) {
   Open();
   const TestChunk good{.hash = 1, .tokens = BlockOf(1)};

@@ -101,6 +101,8 @@ inline absl::StatusOr<ChunkStore::LookupResult> TryLookup(ChunkStore& store,
 struct FoundNow {
   uint64_t hash = 0;
   std::string location;
+  uint64_t size = 0;
+  wire::BlockTier tier = wire::BlockTier::kUnknown;
 };
 inline std::vector<FoundNow> LookupNow(ChunkStore& store, const std::vector<Token>& tokens,
                                        const std::vector<uint64_t>& hashes = {},
@@ -110,7 +112,8 @@ inline std::vector<FoundNow> LookupNow(ChunkStore& store, const std::vector<Toke
   if (!result.ok()) return {};
   std::vector<FoundNow> found;
   for (const ChunkStore::FoundBlock& block : result->blocks) {
-    found.push_back({block.hash, std::string(AsText(block.location))});
+    found.push_back(
+        {block.hash, std::string(AsText(block.location)), block.size, block.tier});
   }
   return found;
 }

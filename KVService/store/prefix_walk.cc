@@ -135,7 +135,8 @@ class Walk {
 
   // Proved by the prefix digest: may follow any candidate, best one that it names as its parent.
   void AddProved(const BlockDigest& wanted, const PrefixIndex::Version& version) {
-    const MatchedBlock block{{wanted.digest, wanted.tokens_crc, version.hash}, version.handle};
+    const MatchedBlock block{
+        {wanted.digest, wanted.tokens_crc, version.hash}, version.handle, version.footprint_kib};
     if (levels_.empty()) {
       levels_.Add({block, 0, version.parent_hash != 0});
       return;

@@ -14,6 +14,7 @@ namespace kvstore {
 struct MatchedBlock {
   BlockVersion version;
   PrefixIndex::Handle handle = 0;
+  uint32_t footprint_kib = 0;
 };
 
 // Walks the full blocks of `tokens` from the first and stops at the first that is not there.

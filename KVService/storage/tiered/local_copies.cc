@@ -14,6 +14,11 @@ LocalCopy* LocalCopies::Find(const std::string& key) {
   return it == copies_.end() ? nullptr : &it->second;
 }
 
+const LocalCopy* LocalCopies::Find(const std::string& key) const {
+  const auto it = copies_.find(key);
+  return it == copies_.end() ? nullptr : &it->second;
+}
+
 LocalCopy* LocalCopies::Add(const std::string& key, BlobId id, uint64_t footprint) {
   const auto [it, added] = copies_.try_emplace(key);
   KV_CHECK(added);

@@ -40,6 +40,7 @@ class LocalCopies {
  public:
   // nullptr: none.
   LocalCopy* Find(const std::string& key);
+  const LocalCopy* Find(const std::string& key) const;
 
   // A new copy that is being written. REQUIRES: there is none.
   LocalCopy* Add(const std::string& key, BlobId id, uint64_t footprint);

@@ -363,6 +363,12 @@ bool TieredBlobStore::UpToDate(const std::string& account, const std::string& co
   return remote_->UpToDate(account, container);
 }
 
+bool TieredBlobStore::HasLocally(const BlobId& id) const {
+  absl::MutexLock lock(&mutex_);
+  const LocalCopy* const copy = copies_.Find(KeyOf(id));
+  return copy != nullptr && copy->state == LocalCopy::State::kHeld;
+}
+
 // ---- numbers
 
 BlobStoreUsage TieredBlobStore::Usage() const {

@@ -117,6 +117,8 @@ TEST(TieredBlobStoreTest, ReadsLocallyWhileTheRemoteStoreIsDown) {
   ASSERT_TRUE(PutNow(*tier, Id("a"), MakeBlob(100, 1)).ok());
   tier.remote->SetDown(absl::UnavailableError("down"));
   EXPECT_TRUE(Holds(*tier, Id("a"), MakeBlob(100, 1)));
+  EXPECT_TRUE(tier->HasLocally(Id("a")));
+  EXPECT_FALSE(tier->HasLocally(Id("b")));
   EXPECT_TRUE(absl::IsUnavailable(GetNow(*tier, Id("b")).status()));
 }
 
