@@ -58,6 +58,7 @@ int main(int argc, char** argv) {
       ->required()
       ->check(CLI::IsMember(kvstore::bench::Makers()));
   app.add_option("target", options.target, "host:port, or a directory for file-loop")->required();
+  app.add_option("--storage", options.storage, "of ours: the storage account, by name or URL");
   const std::map<std::string, Op> ops = {
       {"read", Op::kRead}, {"write", Op::kWrite}, {"stream", Op::kStream}, {"lookup", Op::kLookup}};
   app.add_option("--op", options.op)->transform(CLI::CheckedTransformer(ops));

@@ -146,7 +146,8 @@ class Ours : public Contender {
 }  // namespace
 
 MadeContender MakeOurs(const Options& options) {
-  auto client = Client::Create({.servers = options.target, .resource = "bench", .container = "kv"});
+  auto client =
+      Client::Create({.servers = options.target, .resource = options.storage, .container = "kv"});
   if (!client.ok()) return client.status();
   return std::make_unique<Ours>(options, *std::move(client));
 }
