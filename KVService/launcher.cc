@@ -35,11 +35,13 @@ class Health {
     for (const LaunchedServer& server : servers) servers_.push_back({server.node});
   }
 
-  void Set(size_t server, State state) ABSL_LOCKS_EXCLUDED(mutex_) {
+  // Returns the one before.
+  State Set(size_t server, State state) ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
-    const bool change = (servers_[server].state == State::kUp) != (state == State::kUp);
-    servers_[server].state = state;
-    if (change) spdlog::info("launcher servers={} up={}", servers_.size(), Count(State::kUp));
+    const State before = std::exchange(servers_[server].state, state);
+    if ((before == State::kUp) != (state == State::kUp))
+      spdlog::info("launcher servers={} up={}", servers_.size(), Count(State::kUp));
+    return before;
   }
   void CountRestart(size_t server) ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
@@ -171,12 +173,10 @@ void Launcher::Ended(size_t i, const ChildEvent& event) {
   spdlog::log(asked && event.clean ? spdlog::level::info : spdlog::level::err,
               "server ended node={} pid={} how=\"{}\" ran_ms={}", plan_.servers[i].node,
               event.child, event.how, absl::ToInt64Milliseconds(ran));
-  health_.Set(i, State::kDown);
-  if (asked) {
-    failures_ += event.clean ? 0 : 1;
-  } else {
-    Rest(i, ran);
-  }
+  const bool served = health_.Set(i, State::kDown) == State::kUp;
+  if (!asked) return Rest(i, ran);
+  // One that was just starting may end by the signal itself, and had nothing to lose.
+  if (served && !event.clean) ++failures_;
 }
 
 void Launcher::PassOn(ChildSignal signal) {
@@ -190,7 +190,8 @@ void Launcher::Take(const ChildEvent& event) {
     case ChildEvent::Kind::kTime:
       return;
     case ChildEvent::Kind::kReady:
-      return health_.Set(IndexOf(event.child), State::kUp);
+      health_.Set(IndexOf(event.child), State::kUp);
+      return;
     case ChildEvent::Kind::kEnded:
       return Ended(IndexOf(event.child), event);
     case ChildEvent::Kind::kSignalled:

@@ -95,7 +95,7 @@ def until(condition, what):
 class Launcher:
     """`--numa auto` on a tree; `with` ends it."""
 
-    def __init__(self, tree, *options):
+    def __init__(self, tree, *options, read_calls=True):
         self.tree, self.data_dir = tree, tempfile.mkdtemp(prefix="kvstore-numa-")
         self.port = ports_in_a_row(2)
         self.lines = {"stdout": [], "stderr": []}
@@ -104,7 +104,7 @@ class Launcher:
              "127.0.0.1", "--port", str(self.port), "--data-dir", self.data_dir, *SMALL, *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.readers = [threading.Thread(target=self._read, args=(name,), daemon=True)
-                        for name in self.lines]
+                        for name in self.lines if read_calls or name != "stdout"]
         for reader in self.readers:
             reader.start()
 
@@ -370,6 +370,23 @@ class LauncherTest(unittest.TestCase):
         launcher.process.kill()
         launcher.process.wait(PATIENCE_S)
         until(lambda: all(gone(pid) for pid in pids), "the servers end")
+
+    def test_nobody_reads_the_calls_and_all_stop_the_same(self):
+        with Launcher(sys_tree({0: CPUS[0], 1: CPUS[1]}), read_calls=False) as launcher:
+            launcher.await_up()
+            stubs = [launcher.stub(0), launcher.stub(1)]
+            request = lookup_request([1] * BLOCK)
+            for _ in range(8):  # some 300 bytes a call, against two pipes' 128 KiB
+                calls = [stubs[i % 2].Lookup.future(request, timeout=30) for i in range(200)]
+                for call in calls:
+                    call.result()
+            self.assertEqual(launcher.stop(), 0)
+            self.assertIn("nobody reads the console", launcher.log())
+
+    def test_a_stop_while_they_start(self):
+        with Launcher(sys_tree({0: CPUS[0], 1: CPUS[1]})) as launcher:
+            launcher.await_log(r" server started node=1 ")
+            self.assertEqual(launcher.stop(), 0)
 
     def test_a_second_signal_ends_all_at_once(self):
         launcher = self.start()
