@@ -74,10 +74,12 @@ std::vector<std::string> EnvironmentWith(const char* variable, int value) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(kCannotRun);  // it ended before it could be told of
+  // What this process ignores, be it that a shell's background has it so, the program would, too;
+  // before it takes those that came meanwhile.
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) signal(number, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  signal(SIGPIPE, SIG_DFL);
   if (dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0) _exit(kCannotRun);
   fcntl(ready, F_SETFD, 0);
   execve(command[0], command, environment);

@@ -138,6 +138,14 @@ TEST_F(ChildrenTest, PassesSignalsOnAndTellsOwnOnes) {
   EXPECT_EQ(Next().how, "exit code 7");
 }
 
+TEST_F(ChildrenTest, SignalsReachThemThoughThisProcessIgnoresThem) {
+  const auto before = signal(SIGINT, SIG_IGN);  // as a shell starts what is in its background
+  const int child = Run("exec sleep 30");
+  children_.Signal(child, ChildSignal::kInterrupt);
+  EXPECT_EQ(Next().how, "signal 2");
+  signal(SIGINT, before);
+}
+
 TEST_F(ChildrenTest, WaitsNoLongerThanToldTo) {
   EXPECT_EQ(children_.Wait(absl::Now() + absl::Milliseconds(20)).kind, Kind::kTime);
   EXPECT_EQ(children_.Wait(absl::InfinitePast()).kind, Kind::kTime);
