@@ -4,6 +4,7 @@
 
 #include "KVCommon/limits.h"
 #include "KVService/platform/machine.h"
+#include "KVService/platform/numa.h"
 
 namespace kvstore {
 namespace {
@@ -25,9 +26,6 @@ none   once the operating system has it: survives a crash of the server, not of 
 batch  once it is on the disk, synced together with the writes of that moment
 each   once it is on the disk, synced on its own)";
 
-// Less holds no block of many models, and no segment.
-constexpr uint64_t kLeastCapacity = uint64_t{16} << 20;
-
 // Accepts "4GiB", "512MB", "1048576".
 CLI::Option* AddSize(CLI::App& app, const std::string& name, std::optional<uint64_t>& value,
                      const std::string& description) {
@@ -37,6 +35,7 @@ CLI::Option* AddSize(CLI::App& app, const std::string& name, std::optional<uint6
         return text.starts_with('-') ? "a size cannot be negative: " + text : std::string();
       })
       ->transform(CLI::AsSizeValue(false))
+      ->take_last()
       ->type_name("SIZE");
 }
 
@@ -48,11 +47,14 @@ std::string Contradiction(const ServerOptions& options) {
       return "--cache-dir is for --storage azure; the embedded store's directory is --data-dir";
     }
   }
+  if (options.numa_auto && options.numa_node) {
+    return "--numa auto takes every node, and --numa-node one: give one of them";
+  }
   if (options.cache_dir.empty()) {
     if (options.write_back) return "--write-back needs the disk tier that --cache-dir names";
     if (options.cache_capacity_bytes) return "--cache-capacity needs --cache-dir";
   }
-  if (options.cache_capacity_bytes.value_or(kLeastCapacity) < kLeastCapacity) {
+  if (options.cache_capacity_bytes.value_or(kLeastCapacityBytes) < kLeastCapacityBytes) {
     return "--cache-capacity must be at least 16MiB";
   }
   return "";
@@ -62,6 +64,7 @@ std::string Contradiction(const ServerOptions& options) {
 
 ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   ServerOptions options;
+  options.numa_sysfs = SystemNumaDirectory();
   bool disable_metrics = false, disable_multi_nic = false;
   CLI::App app{kDescription, "KVStoreServer"};
   app.set_version_flag("--version", KVSTORE_VERSION);
@@ -70,13 +73,17 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
                  "without the dashes; the command line wins");
   app.allow_config_extras(false);
 
-  app.add_option("--port", options.port, "TCP port to listen on")
+  app.add_option("--port", options.port, "TCP port to listen on; 0: a free one")
+      ->take_last()
       ->capture_default_str()
       ->check(CLI::Range(0, 65535));
   app.add_option("--host", options.host, "address to listen on")->capture_default_str();
-  app.add_option("--threads", options.threads,
-                 "threads for disk work; 0: by the number of processors")
+  app.add_option(
+         "--threads", options.threads,
+         "threads for calls, disk and HTTP together, the most there may be; 0: by the number "
+         "of processors")
       ->capture_default_str()
+      ->take_last()
       ->check(CLI::Range(0, 1024));
   app.add_option("--log-level", options.log_level,
                  "error, info or verbose; logs go to standard error")
@@ -87,12 +94,14 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   app.add_option("--metrics-port", options.metrics_port,
                  "TCP port for Prometheus to get /metrics from, without encryption or "
                  "authentication; 0: none")
+      ->take_last()
       ->capture_default_str()
       ->check(CLI::Range(0, 65535));
   app.add_option("--metrics-host", options.metrics_host, "address of that port")
       ->capture_default_str();
 
   app.add_option("--data-dir", options.data_dir, "directory of the embedded store, made if missing")
+      ->take_last()
       ->capture_default_str()
       ->group("Storage");
   AddSize(app, "--capacity", options.capacity_bytes,
@@ -121,6 +130,26 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "uring", "threads"}))
       ->group("Storage");
 
+  std::string numa = "off";
+  const std::string nodes = "NUMA nodes";
+  app.add_option("--numa", numa,
+                 "auto: where the machine has several nodes, one server for each, on ports that "
+                 "follow each other from --port; memory, disk and threads are shared evenly. "
+                 "Starts those again that end by themselves")
+      ->capture_default_str()
+      ->take_last()
+      ->check(CLI::IsMember({"auto", "off"}))
+      ->group(nodes);
+  app.add_option("--numa-node", options.numa_node,
+                 "run on the processors of this node, with its memory [default: on all]")
+      ->take_last()
+      ->check(CLI::Range(0, kMostCpus - 1))
+      ->group(nodes);
+  app.add_option("--numa-sysfs", options.numa_sysfs,
+                 "directory to read the nodes from; for tests, which name recorded ones")
+      ->default_str(SystemNumaDirectory())
+      ->group(nodes);
+
   std::string storage;
   app.add_option(
          "--storage", storage,
@@ -147,6 +176,7 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->group(azure);
   app.add_option("--cache-dir", options.cache_dir,
                  "directory of a disk tier before Azure, made if missing [default: none]")
+      ->take_last()
       ->group(azure);
   AddSize(app, "--cache-capacity", options.cache_capacity_bytes,
           "most disk space of it [default: 80 % of what the file system has to give]")
@@ -158,7 +188,8 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   app.add_option("--index-blocks", options.index_blocks,
                  "blocks that the index holds in RAM, about 100 bytes each; what it forgets is "
                  "looked for in Azure [default: what an eighth of the machine's memory holds]")
-      ->check(CLI::Range(uint64_t{1024}, uint64_t{4'000'000'000}))
+      ->take_last()
+      ->check(CLI::Range(kLeastIndexBlocks, uint64_t{4'000'000'000}))
       ->group(azure);
   app.add_option("--bloom-blocks", options.bloom_blocks,
                  "blocks that the Bloom filter is sized for; it grows beyond")
@@ -194,9 +225,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
     return app.exit(CLI::ValidationError(
         "--pending-writes", "must be at least 100MiB, which the largest block may need"));
   }
-  if (options.capacity_bytes.value_or(kLeastCapacity) < kLeastCapacity) {
+  if (options.capacity_bytes.value_or(kLeastCapacityBytes) < kLeastCapacityBytes) {
     return app.exit(CLI::ValidationError("--capacity", "must be at least 16MiB"));
   }
+  options.numa_auto = numa == "auto";
   options.azure = storage.empty() ? !options.accounts_file.empty() : storage == "azure";
   if (const std::string wrong = Contradiction(options); !wrong.empty()) {
     return app.exit(CLI::ValidationError(wrong));

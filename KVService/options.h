@@ -12,7 +12,7 @@ namespace kvstore {
 struct ServerOptions {
   std::string host = "0.0.0.0";
   int port = 50051;
-  int threads = 0;  // 0: by the number of processors
+  int threads = 0;  // of all pools together (thread_plan.h); 0: by the number of processors
   std::string log_level = "info";
   std::string transport = "libcurl";
   bool metrics = true;  // a JSON line for every call
@@ -28,6 +28,11 @@ struct ServerOptions {
   std::string durability = "batch";
   std::string io = "auto";
 
+  // Of the machine's NUMA nodes:
+  bool numa_auto = false;        // one server a node
+  std::optional<int> numa_node;  // this server's
+  std::string numa_sysfs;        // where they are read from
+
   // Of Azure Blob Storage:
   bool azure = false;
   std::string accounts_file;
@@ -41,6 +46,15 @@ struct ServerOptions {
   double bloom_false_positive_rate = 0.01;
   std::optional<uint64_t> index_blocks;  // none: what an eighth of the machine's memory holds
 };
+
+// Less holds no block of many models, and no segment.
+inline constexpr uint64_t kLeastCapacityBytes = uint64_t{16} << 20;
+inline constexpr uint64_t kLeastIndexBlocks = 1024;
+
+// Whether the server keeps blocks on a disk of its own.
+inline bool HasDisk(const ServerOptions& options) {
+  return !options.azure || !options.cache_dir.empty();
+}
 
 // What the program should do: run with these options, or print nothing more and exit with a code.
 using ParsedCommandLine = std::variant<ServerOptions, int>;

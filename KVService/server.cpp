@@ -1,21 +1,30 @@
 // KVStoreServer: flags -> objects -> run.
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "KVCommon/processors.h"
 #include "KVCommon/status_macros.h"
 #include "KVCommon/tune_process.h"
+#include "KVService/defaults.h"
+#include "KVService/launcher.h"
 #include "KVService/observe/log.h"
 #include "KVService/observe/metrics_server.h"
 #include "KVService/observe/rpc_log.h"
 #include "KVService/options.h"
+#include "KVService/platform/children.h"
 #include "KVService/platform/machine.h"
+#include "KVService/platform/numa.h"
 #include "KVService/platform/stop_signal.h"
 #include "KVService/rpc/server.h"
 #include "KVService/storage_setup.h"
+#include "KVService/thread_plan.h"
 
 namespace kvstore {
 namespace {
@@ -48,19 +57,51 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> StartMetrics(const ServerOptions&
   return server;
 }
 
+// The nodes that servers may live in; none where the system tells of no nodes.
+absl::StatusOr<std::vector<NumaNode>> Homes(const ServerOptions& options) {
+  absl::StatusOr<std::vector<NumaNode>> nodes = ReadNumaNodes(options.numa_sysfs);
+  if (!nodes.ok() && !absl::IsNotFound(nodes.status())) return nodes;
+  if (nodes.ok()) return NumaHomes(*std::move(nodes));
+  spdlog::info("no NUMA nodes, one server reason=\"{}\"", std::string(nodes.status().message()));
+  return std::vector<NumaNode>();
+}
+
+// Before any thread starts, and before what counts processors.
+absl::Status Pin(ServerOptions& options) {
+  KV_ASSIGN_OR_RETURN(const std::vector<NumaNode> nodes, ReadNumaNodes(options.numa_sysfs));
+  KV_ASSIGN_OR_RETURN(const NumaNode node, FindNumaNode(nodes, *options.numa_node));
+  KV_RETURN_IF_ERROR(RunOnNode(node));
+  const absl::Status memory = PreferMemoryOfNode(node.number);
+  if (!options.memory_bytes && node.memory_bytes > 0) {
+    options.memory_bytes = std::min(DefaultMemoryBytes(), node.memory_bytes / 4);
+  }
+  spdlog::info("pinned node={} processors={} memory=\"{}\"", node.number, UsableProcessors(),
+               memory.ok() ? "of the node" : std::string(memory.message()));
+  return absl::OkStatus();
+}
+
 absl::Status Run(const ServerOptions& options) {
-  KV_ASSIGN_OR_RETURN(const std::unique_ptr<StorageSetup> storage, StorageSetup::Open(options));
+  KV_ASSIGN_OR_RETURN(const ThreadPlan threads,
+                      PlanThreads(static_cast<size_t>(options.threads), UsableProcessors(),
+                                  HasDisk(options), options.azure));
+  KV_ASSIGN_OR_RETURN(const std::unique_ptr<StorageSetup> storage,
+                      StorageSetup::Open(options, threads));
   RpcLog rpc_log(options.metrics);
   KV_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> metrics,
                       StartMetrics(options, *storage, rpc_log));
-  KV_ASSIGN_OR_RETURN(std::unique_ptr<RpcServer> server,
-                      RpcServer::Start(options.host, options.port, &storage->store(), &rpc_log));
+  KV_ASSIGN_OR_RETURN(
+      std::unique_ptr<RpcServer> server,
+      RpcServer::Start(options.host, options.port, threads.queues, &storage->store(), &rpc_log));
   const ChunkStoreStats stats = storage->store().stats();
   spdlog::info(
       "serving host={} port={} storage={} blocks={} capacity_bytes={} memory_bytes={} "
       "durability={}",
       options.host, server->port(), options.azure ? "azure" : "local", stats.blocks,
       stats.storage.capacity_bytes, stats.ram.capacity_bytes, options.durability);
+
+  spdlog::info("threads queues={} http={} disk_reads={} disk_writes={}", threads.queues,
+               threads.http, threads.disk_reads, threads.disk_writes);
+  TellParentReady();
 
   const std::string signal = WaitForStopSignal([&] { storage->Reload(); });
   spdlog::info("stopping signal={} grace_s={}", signal, kShutdownGrace.count());
@@ -77,6 +118,17 @@ absl::Status Run(const ServerOptions& options) {
   return absl::OkStatus();
 }
 
+// One server, or the launcher of one for each node.
+absl::Status RunAll(ServerOptions options, const std::vector<std::string>& arguments) {
+  if (options.numa_auto) {
+    KV_ASSIGN_OR_RETURN(const std::vector<NumaNode> homes, Homes(options));
+    if (homes.size() > 1) return RunServers(options, homes, arguments);
+    if (!homes.empty()) options.numa_node = homes.front().number;
+  }
+  if (options.numa_node) KV_RETURN_IF_ERROR(Pin(options));
+  return Run(options);
+}
+
 }  // namespace
 }  // namespace kvstore
 
@@ -88,7 +140,7 @@ int main(int argc, char** argv) {
   kvstore::HoldStopSignals();
   kvstore::RaiseOpenFileLimit();
   kvstore::SetUpLog(options.log_level);
-  if (const absl::Status status = kvstore::Run(options); !status.ok()) {
+  if (const absl::Status status = kvstore::RunAll(options, {argv + 1, argv + argc}); !status.ok()) {
     spdlog::error("failed {}", std::string(status.message()));
     return 1;
   }

@@ -2,10 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <iterator>
-#include <thread>
 #include <utility>
 
 #include "KVCommon/buffer_pool.h"
@@ -13,17 +10,14 @@
 #include "KVService/accounts/environment.h"
 #include "KVService/accounts/file_accounts.h"
 #include "KVService/accounts/rule_accounts.h"
+#include "KVService/defaults.h"
 #include "KVService/http/curl_http_client.h"
-#include "KVService/platform/machine.h"
 #include "KVService/storage/azure/default_credential.h"
 #include "KVService/storage/local/local_blob_store.h"
 #include "KVService/storage_metrics.h"
 
 namespace kvstore {
 namespace {
-
-// Of the index and the Bloom filter together.
-constexpr uint64_t kIndexBytesABlock = 100;
 
 Durability DurabilityOf(const std::string& name) {
   if (name == "none") return Durability::kNone;
@@ -35,31 +29,17 @@ AsyncIo AsyncIoOf(const std::string& name) {
   return name == "threads" ? AsyncIo::kThreads : AsyncIo::kAuto;
 }
 
-// Most of what the file system could give: what is free and what the store has already.
-uint64_t DefaultCapacity(const std::string& directory) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  const std::filesystem::space_info space = std::filesystem::space(directory, error);
-  if (error) return 0;  // opening the store will say what is wrong
-  return (space.available + AllocatedBytes(directory)) / 10 * 8;
-}
-
 absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOptions& options,
+                                                              const ThreadPlan& threads,
                                                               const std::string& directory,
                                                               std::optional<uint64_t> capacity) {
   LocalOptions local;
   local.directory = directory;
-  local.capacity_bytes = capacity.value_or(DefaultCapacity(directory));
+  local.capacity_bytes = capacity ? *capacity : DefaultCapacityBytes(directory);
   local.durability = DurabilityOf(options.durability);
   local.io = AsyncIoOf(options.io);
-  const size_t processors = std::max(1u, std::thread::hardware_concurrency());
-  // They wait more than they work: for the disk, and for room in its queue.
-  constexpr size_t kLeastThreads = 12;
-  const size_t threads =
-      options.threads > 0 ? options.threads : std::max<size_t>(kLeastThreads, processors);
-  // Writes of one file wait for each other in the kernel, so that few threads are best.
-  local.write_threads = std::max<size_t>(1, threads / 6);
-  local.read_threads = std::max<size_t>(1, threads - local.write_threads);
+  local.write_threads = threads.disk_writes;
+  local.read_threads = threads.disk_reads;
   KV_ASSIGN_OR_RETURN(std::unique_ptr<LocalBlobStore> storage,
                       LocalBlobStore::Open(std::move(local)));
   const RecoveryReport& recovery = storage->recovery();
@@ -73,12 +53,11 @@ absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOption
 ChunkStoreOptions StoreOptions(const ServerOptions& options) {
   ChunkStoreOptions store;
   BufferPool::Global().UseHugePages(options.huge_pages);
-  store.memory_bytes = options.memory_bytes.value_or(TotalMemoryBytes() / 4);
+  store.memory_bytes = options.memory_bytes.value_or(DefaultMemoryBytes());
   store.max_pending_write_bytes =
       options.pending_write_bytes.value_or(store.max_pending_write_bytes);
   store.prefetch = options.prefetch;
-  store.max_index_blocks =
-      options.index_blocks.value_or(TotalMemoryBytes() / 8 / kIndexBytesABlock);
+  store.max_index_blocks = options.index_blocks.value_or(DefaultIndexBlocks());
   store.bloom_blocks = options.bloom_blocks;
   store.bloom_false_positive_rate = options.bloom_false_positive_rate;
   return store;
@@ -86,22 +65,25 @@ ChunkStoreOptions StoreOptions(const ServerOptions& options) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<StorageSetup>> StorageSetup::Open(const ServerOptions& options) {
+absl::StatusOr<std::unique_ptr<StorageSetup>> StorageSetup::Open(const ServerOptions& options,
+                                                                 const ThreadPlan& threads) {
   std::unique_ptr<StorageSetup> setup(new StorageSetup);
-  KV_RETURN_IF_ERROR(options.azure ? setup->OpenAzure(options) : setup->OpenLocal(options));
+  KV_RETURN_IF_ERROR(options.azure ? setup->OpenAzure(options, threads)
+                                   : setup->OpenLocal(options, threads));
   return setup;
 }
 
-absl::Status StorageSetup::OpenLocal(const ServerOptions& options) {
+absl::Status StorageSetup::OpenLocal(const ServerOptions& options, const ThreadPlan& threads) {
   KV_ASSIGN_OR_RETURN(auto storage,
-                      OpenDirectory(options, options.data_dir, options.capacity_bytes));
+                      OpenDirectory(options, threads, options.data_dir, options.capacity_bytes));
   KV_ASSIGN_OR_RETURN(store_, ChunkStore::Open(StoreOptions(options), std::move(storage)));
   return absl::OkStatus();
 }
 
-absl::Status StorageSetup::OpenAzure(const ServerOptions& options) {
+absl::Status StorageSetup::OpenAzure(const ServerOptions& options, const ThreadPlan& threads) {
   files_ = std::make_unique<ThreadPool>("kv-tokens", 1, 256);
   HttpClientOptions http;
+  http.threads = threads.http;
   http.ca_file = options.ca_file;
   http.multi_nic = options.multi_nic;
   if (options.sdk_logging) {
@@ -132,8 +114,8 @@ absl::Status StorageSetup::OpenAzure(const ServerOptions& options) {
   azure_ = remote.get();
   std::unique_ptr<SharedBlobStore> storage = std::move(remote);
   if (!options.cache_dir.empty()) {
-    KV_ASSIGN_OR_RETURN(auto local,
-                        OpenDirectory(options, options.cache_dir, options.cache_capacity_bytes));
+    KV_ASSIGN_OR_RETURN(auto local, OpenDirectory(options, threads, options.cache_dir,
+                                                  options.cache_capacity_bytes));
     TieredOptions tier;
     tier.write_back = options.write_back;
     KV_ASSIGN_OR_RETURN(auto tiered,

@@ -13,6 +13,7 @@
 #include "KVService/storage/azure/credential_factory.h"
 #include "KVService/storage/tiered/tiered_blob_store.h"
 #include "KVService/store/chunk_store.h"
+#include "KVService/thread_plan.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -22,7 +23,8 @@ namespace kvstore {
 class StorageSetup {
  public:
   // Blocks on disk; asks no network.
-  static absl::StatusOr<std::unique_ptr<StorageSetup>> Open(const ServerOptions& options);
+  static absl::StatusOr<std::unique_ptr<StorageSetup>> Open(const ServerOptions& options,
+                                                            const ThreadPlan& threads);
 
   ChunkStore& store() { return *store_; }
 
@@ -40,8 +42,8 @@ class StorageSetup {
 
  private:
   StorageSetup() = default;
-  absl::Status OpenLocal(const ServerOptions& options);
-  absl::Status OpenAzure(const ServerOptions& options);
+  absl::Status OpenLocal(const ServerOptions& options, const ThreadPlan& threads);
+  absl::Status OpenAzure(const ServerOptions& options, const ThreadPlan& threads);
 
   // Each stands on those before it.
   std::unique_ptr<ThreadPool> files_;

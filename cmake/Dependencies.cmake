@@ -33,6 +33,18 @@ else()
   unset(URING_LIBRARY CACHE)
 endif()
 
+# Memory of a NUMA node; without it --numa-node chooses processors alone.
+option(KV_WITH_NUMA "Prefer a NUMA node's memory through libnuma, where it is installed" ON)
+if(KV_WITH_NUMA)
+  find_path(NUMA_INCLUDE_DIR numa.h)
+  find_library(NUMA_LIBRARY numa)
+  if(NOT NUMA_INCLUDE_DIR)
+    unset(NUMA_LIBRARY CACHE)
+  endif()
+else()
+  unset(NUMA_LIBRARY CACHE)
+endif()
+
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})

@@ -42,6 +42,7 @@ AT_HOME = {
     r"pugixml": ["KVService/storage/azure"],
     r"CLI/": ["KVService/options", "KVPlayground/options"],
     r"isa-l": ["KVCommon/digest"],
+    r"numa": ["KVService/platform/numa"],
 }
 
 INCLUDE = re.compile(r'^#include [<"]([^>"]+)[>"]', re.MULTILINE)

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "KVCommon/processors.h"
 #include "absl/base/thread_annotations.h"
 
 namespace kvstore::client {
@@ -68,8 +69,8 @@ class Queues {
   CallQueue& Next() { return At(turn_.fetch_add(1, std::memory_order_relaxed) % count_); }
 
  private:
-  const unsigned count_ =
-      std::clamp(std::thread::hardware_concurrency() / kCoresPerQueue, 1u, kMostQueues);
+  const unsigned count_ = static_cast<unsigned>(
+      std::clamp<size_t>(UsableProcessors() / kCoresPerQueue, 1, kMostQueues));
   std::atomic<unsigned> turn_{0};
   absl::Mutex mutex_;
   std::array<CallQueue*, kMostQueues> queues_ ABSL_GUARDED_BY(mutex_) = {};

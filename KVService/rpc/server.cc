@@ -6,7 +6,6 @@
 #include <grpcpp/server_builder.h>
 #include <spdlog/fmt/fmt.h>
 
-#include <algorithm>
 #include <thread>
 
 #include "KVCommon/limits.h"
@@ -19,10 +18,6 @@ namespace {
 constexpr int kConcurrentStreams = 200;
 constexpr int kKeepaliveMs = 10'000;
 constexpr std::chrono::milliseconds kLastAnswers{500};
-
-// A thread each, and half of the processors at least for all else. Two threads at one connection
-// make gRPC hand work from one to the other: on two cores one queue moves 1.2 times as much as two.
-size_t QueueCount() { return std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, 16); }
 
 // TCP_NODELAY is gRPC's default on every platform.
 void Configure(grpc::ServerBuilder& builder) {
@@ -57,7 +52,8 @@ struct RpcServer::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const std::string& host, int port,
-                                                            ChunkStore* store, RpcLog* log) {
+                                                            size_t queues, ChunkStore* store,
+                                                            RpcLog* log) {
   auto parts = std::make_unique<Parts>(store, log);
   grpc::ServerBuilder builder;
   Configure(builder);
@@ -66,7 +62,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const std::string& h
   int bound = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &bound);
   builder.RegisterService(&parts->service);
-  parts->queues = std::make_unique<CallQueues>(&builder, QueueCount());
+  parts->queues = std::make_unique<CallQueues>(&builder, queues);
   parts->server = builder.BuildAndStart();
   if (!parts->server || bound == 0) {
     return absl::UnavailableError(fmt::format(

@@ -14,10 +14,12 @@ namespace kvstore {
 
 class RpcServer {
  public:
-  // Listens on host:port; port 0 takes a free one. `store` and `log` must outlive the server.
-  // UNAVAILABLE where the address cannot be listened on.
+  // Listens on host:port; port 0 takes a free one. Calls are served by so many queues, each with a
+  // thread. `store` and `log` must outlive the server. UNAVAILABLE where the address cannot be
+  // listened on.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const std::string& host, int port,
-                                                          ChunkStore* store, RpcLog* log);
+                                                          size_t queues, ChunkStore* store,
+                                                          RpcLog* log);
   ~RpcServer();  // as Shutdown(0)
 
   int port() const { return port_; }
