@@ -58,7 +58,7 @@ class PlainClientTest(unittest.TestCase):
             "LookupRequest": "1 resource_name s,2 container_name s,3 partition_key s,"
                              "4 completion_id s,5 tokens i64*,6 precomputed_hashes u64*",
             "LookupResponse": "1 cached_blocks i32,2 last_hash u64,3 locations m*,4 error s,"
-                              "5 success b,6 server_metrics m",
+                              "5 success b,6 server_metrics m,16 shared_store b",
             "BlockLocation": "1 hash u64,2 location s",
             "ServerMetrics": "1 storage_latency_us i64,2 total_latency_us i64,3 overhead_us i64",
             "ReadRequest": "1 resource_name s,2 container_name s,3 location s,4 completion_id s",
