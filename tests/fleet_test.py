@@ -3,8 +3,10 @@ the middle and comes back; and over servers that share a container of Azurite's.
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -98,6 +100,21 @@ def home_of(partition, names):
     return max(range(len(names)), key=lambda i: weight(names[i]))
 
 
+BLOCKS_OF_A_PROMPT = 64
+
+
+def tokens_file(directory, prompts):
+    """Prompts that share nothing, of BLOCKS_OF_A_PROMPT blocks each."""
+    numbers = random.Random(7)
+    path = os.path.join(directory, "tokens.json")
+    count = BLOCKS_OF_A_PROMPT * 128
+    with open(path, "w") as file:
+        json.dump({"prompts": [
+            {"text": "", "tokens": [numbers.randrange(100_000) for _ in range(count)],
+             "token_count": count} for _ in range(prompts)]}, file)
+    return path
+
+
 def conversations(*options):
     return (os.path.join(DATA, "conversation_tokens.json"), "40", "6", "--buffer-bytes", "16384",
             "--partition", "fleet", "--verbose", *options)
@@ -122,6 +139,7 @@ class FleetTest(unittest.TestCase):
         self.assertFalse(report["shared_store"])
         self.assertGreaterEqual(report["servers"][victim]["times_left"], 1, output)
         self.assertTrue(all(server["up"] for server in report["servers"]), output)
+        print(f"longest call {report['longest_call_us'] / 1000:.0f} ms", file=sys.stderr)
         return report
 
     def victim_of(self, playground):

@@ -62,13 +62,15 @@ absl::StatusOr<::ServerMetrics> DecodeWrite(const grpc::ByteBuffer& response,
 // Locations begin with the same digest.
 RouteKey PartitionKey(std::string_view partition) { return RouteKeyOf(Sha256(AsBytes(partition))); }
 
-// Of the digest that the server finds the block by, which its location bears.
-RouteKey ChunkKey(const BlockToWrite& block) {
-  if (block.prefix_digest) return RouteKeyOf(*block.prefix_digest);
-  if (block.tokens.size() != kBlockTokens) return block.hash;  // the server refuses it
+// By the digest that the server finds the block by, which its location bears.
+LocationKeys KeysOf(const BlockToWrite& block) {
+  const RouteKey partition = PartitionKey(block.partition);
+  if (block.prefix_digest) return {partition, ChunkKeyOf(partition, *block.prefix_digest)};
+  if (block.tokens.size() != kBlockTokens) return {partition, partition};  // the server refuses it
   const BlockTokens tokens = block.tokens.first<kBlockTokens>();
-  return RouteKeyOf(block.parent_hash == 0 ? PrefixDigest(std::nullopt, tokens)
-                                           : ParentDigest(block.parent_hash, tokens));
+  return {partition,
+          ChunkKeyOf(partition, block.parent_hash == 0 ? PrefixDigest(std::nullopt, tokens)
+                                                       : ParentDigest(block.parent_hash, tokens))};
 }
 
 // Runs `done` once both the result is there and the caller's memory is released.
@@ -196,9 +198,7 @@ void StartWrite(std::shared_ptr<Core> core, const BlockToWrite& block,
                        .load = kSmallCallLoad + static_cast<int64_t>(block.buffer.size()),
                        .deadline = deadline,
                        .operation = Fleet::Operation::kWrite};
-  if (fleet.several()) {
-    request.keys = {.partition = PartitionKey(block.partition), .chunk = ChunkKey(block)};
-  }
+  if (fleet.several()) request.keys = KeysOf(block);
   timing.serialize_us = MicrosSince(timing.start);
   StartUnary(
       std::move(core), std::move(request),

@@ -50,7 +50,8 @@ class FakeServer::Service : public KVStoreService::Service {
  public:
   grpc::Status Lookup(grpc::ServerContext* context, const LookupRequest* request,
                       LookupResponse* response) override {
-    if (grpc::Status fault = Enter(context); !fault.ok()) return fault;
+    const bool ping = request->completion_id() == "ping";
+    if (grpc::Status fault = Enter(context, ping); !fault.ok()) return fault;
     if (request->tokens().empty()) {
       return {grpc::StatusCode::INVALID_ARGUMENT, "tokens are missing"};
     }
@@ -192,12 +193,12 @@ class FakeServer::Service : public KVStoreService::Service {
     return grpc::Status::OK;
   }
 
-  // Counts the call; a fault that was ordered for it.
-  grpc::Status Enter(grpc::ServerContext* context) {
+  // Counts the call; a fault that was ordered for it. A ping only hangs.
+  grpc::Status Enter(grpc::ServerContext* context, bool ping = false) {
     {
       absl::MutexLock lock(&mutex);
-      ++calls;
-      if (failures > 0) {
+      calls += ping ? 0 : 1;
+      if (failures > 0 && !ping) {
         --failures;
         return failure;
       }

@@ -43,7 +43,7 @@ class FakeServer {
   // Claims this many cached blocks, whatever the locations.
   void ClaimBlocks(int blocks);
 
-  int calls() const;  // unary calls and streams so far
+  int calls() const;  // unary calls and streams so far, the client's pings left out
   int streams() const;
   std::vector<std::string> read() const;  // locations, in order
   std::vector<uint64_t> written() const;  // hashes, in order, those that were there included
