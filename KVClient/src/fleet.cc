@@ -110,12 +110,12 @@ Fleet::Attempt::Attempt(std::shared_ptr<Fleet> fleet, size_t server, int64_t loa
   fleet_->budget_.Called();
   {
     absl::MutexLock lock(&its.mutex);
-    if (its.attempts == nullptr) its.heard.store(Now(), std::memory_order_relaxed);
     next_ = its.attempts;
     if (next_ != nullptr) next_->previous_ = this;
     its.attempts = this;
   }
-  fleet_->in_flight_.fetch_add(1);
+  int64_t nothing = 0;
+  its.owes.compare_exchange_strong(nothing, Now());
   fleet_->KeepWatch();
 }
 
@@ -124,7 +124,6 @@ Fleet::Attempt::~Attempt() {
   its.in_flight.fetch_sub(1, std::memory_order_relaxed);
   if (!fleet_->several()) return;
   fleet_->router_.End(server_, load_);
-  fleet_->in_flight_.fetch_sub(1);
   absl::MutexLock lock(&its.mutex);
   if (previous_ != nullptr) {
     previous_->next_ = next_;
@@ -136,14 +135,17 @@ Fleet::Attempt::~Attempt() {
 
 void Fleet::Attempt::Progress(Clock::duration latency) {
   Count(fleet_->servers_[server_].blocks_read);
+  fleet_->Heard(server_, true);
   fleet_->Report(server_, Router::Outcome::kAnswered, latency, was_up_, {});
 }
 
 absl::Status Fleet::Attempt::Ended(const absl::Status& status, bool blame, bool measure) {
   Server& its = fleet_->servers_[server_];
   const auto took = measure ? Clock::now() - start_ : Clock::duration(0);
+  const bool others = its.in_flight.load() > 1;
   switch (status.code()) {
     case absl::StatusCode::kOk:
+      fleet_->Heard(server_, others);
       fleet_->Report(server_, Router::Outcome::kAnswered, took, was_up_, {});
       return status;
     case absl::StatusCode::kCancelled: {
@@ -154,6 +156,7 @@ absl::Status Fleet::Attempt::Ended(const absl::Status& status, bool blame, bool 
     }
     case absl::StatusCode::kUnavailable:
       Count(its.failures);
+      fleet_->Heard(server_, others);
       if (blame) {
         fleet_->Report(server_, Router::Outcome::kFailed, {}, was_up_,
                        std::string(status.message()));
@@ -164,9 +167,14 @@ absl::Status Fleet::Attempt::Ended(const absl::Status& status, bool blame, bool 
       return status;
     default:
       Count(its.failures);
+      fleet_->Heard(server_, others);
       fleet_->Report(server_, Router::Outcome::kAnswered, {}, was_up_, {});
       return status;
   }
+}
+
+void Fleet::Heard(size_t server, bool owes_more) {
+  if (several()) servers_[server].owes.store(owes_more ? Now() : 0);
 }
 
 void Fleet::Report(size_t server, Router::Outcome outcome, Clock::duration latency, bool was_up,
@@ -174,7 +182,6 @@ void Fleet::Report(size_t server, Router::Outcome outcome, Clock::duration laten
   Server& its = servers_[server];
   const auto now = SinceEpoch(Clock::now());
   if (outcome == Router::Outcome::kAnswered) {
-    its.heard.store(now.count(), std::memory_order_relaxed);
     if (latency.count() > 0) its.latency.Add(latency);
     // What was sent while it was down and is answered is as good as a ping.
     if (!was_up && !router_.up(server)) {
@@ -208,7 +215,7 @@ void Fleet::Changed(size_t server, Router::Change change, const std::string& why
   KeepWatch();
 }
 
-// The watch runs while calls do, and until the servers that were left are back.
+// The watch runs while servers owe answers, and until the servers that were left are back.
 void Fleet::KeepWatch() {
   if (!several() || watching_.load(std::memory_order_relaxed) || watching_.exchange(true)) return;
   RunAfter(kWatchEvery, [self = weak_from_this()] {
@@ -219,17 +226,19 @@ void Fleet::KeepWatch() {
 void Fleet::Watch() {
   const int64_t now = Now();
   for (size_t i = 0; i < size(); ++i) {
-    const Server& server = servers_[i];
-    if (server.in_flight.load(std::memory_order_relaxed) > 0 &&
-        now - server.heard.load(std::memory_order_relaxed) >
-            std::chrono::nanoseconds(kQuiet).count()) {
-      Ping(i, true);
-    }
+    Server& server = servers_[i];
+    const int64_t owes = server.owes.load();
+    // A call that began just when the last one ended may have left no mark.
+    int64_t nothing = 0;
+    if (owes == 0 && server.in_flight.load() > 0) server.owes.compare_exchange_strong(nothing, now);
+    if (owes != 0 && now - owes > std::chrono::nanoseconds(kQuiet).count()) Ping(i, true);
   }
   while (const auto left = router_.NextProbe(Router::Time(now))) Ping(*left, false);
   watching_.store(false);
   // A call that starts now sees that nobody watches, or is seen here.
-  if (in_flight_.load() > 0 || router_.servers_up() < size()) KeepWatch();
+  bool wanted = router_.servers_up() < size();
+  for (const Server& server : servers_) wanted |= server.in_flight.load() > 0 || server.owes.load();
+  if (wanted) KeepWatch();
 }
 
 void Fleet::Ping(size_t server, bool suspected) {
@@ -237,21 +246,21 @@ void Fleet::Ping(size_t server, bool suspected) {
   if (suspected && its.pinging.exchange(true)) return;
   const auto time =
       std::clamp<std::chrono::nanoseconds>(3 * its.latency.Quantile(0.99), kPingTime, kLongestPing);
-  const int64_t heard = its.heard.load(std::memory_order_relaxed);
+  const int64_t owed = its.owes.load();
   PingAll(*its.pool, ping_, suspected ? time : kPingTime,
-          [self = weak_from_this(), server, suspected, heard](bool answered) {
-            if (const auto fleet = self.lock()) fleet->Pinged(server, suspected, heard, answered);
+          [self = weak_from_this(), server, suspected, owed](bool answered) {
+            if (const auto fleet = self.lock()) fleet->Pinged(server, suspected, owed, answered);
           });
 }
 
-void Fleet::Pinged(size_t server, bool suspected, int64_t heard_before, bool answered) {
+void Fleet::Pinged(size_t server, bool suspected, int64_t owed, bool answered) {
   Server& its = servers_[server];
   const int64_t now = Now();
   if (!suspected) return Changed(server, router_.Probed(server, answered, Router::Time(now)), {});
   its.pinging.store(false);
   if (answered) {
-    its.heard.store(now, std::memory_order_relaxed);
-  } else if (its.heard.load(std::memory_order_relaxed) == heard_before) {
+    Heard(server, its.in_flight.load() > 0);
+  } else if (its.owes.load() == owed) {
     Leave(server);
   }
 }
@@ -261,6 +270,7 @@ void Fleet::Leave(size_t server) {
       router_.Report(server, Router::Outcome::kSilent, {}, SinceEpoch(Clock::now()));
   Changed(server, change, "it owes answers and does not answer a ping either");
   Server& its = servers_[server];
+  its.owes.store(0);  // its calls end now; those that come nevertheless are watched anew
   absl::MutexLock lock(&its.mutex);
   for (Attempt* attempt = its.attempts; attempt != nullptr; attempt = attempt->next_) {
     attempt->left_ = true;

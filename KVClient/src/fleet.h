@@ -118,7 +118,9 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
  private:
   struct alignas(64) Server {
     std::shared_ptr<ChannelPool> pool;
-    std::atomic<int64_t> heard{0};  // when it last answered, or began to owe an answer
+    // Since when it owes an answer and has given none; 0 where it owes none. Also what was not
+    // waited for any more: calls with short deadlines must not hide a server that hangs.
+    std::atomic<int64_t> owes{0};
     std::atomic<int64_t> in_flight{0};
     std::atomic<uint64_t> calls{0}, blocks_read{0}, failures{0}, retries{0}, hedges{0},
         hedges_won{0}, overflowed{0}, second_home{0}, left{0};
@@ -136,12 +138,14 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
     if (log_) log_(level, message);
   }
   void Changed(size_t server, Router::Change change, const std::string& why);
+  // Something has come from the server: whether it owes more.
+  void Heard(size_t server, bool owes_more);
   void Report(size_t server, Router::Outcome outcome, Clock::duration latency, bool was_up,
               const std::string& why);
   void KeepWatch();
   void Watch();
   void Ping(size_t server, bool suspected);
-  void Pinged(size_t server, bool suspected, int64_t heard_before, bool answered);
+  void Pinged(size_t server, bool suspected, int64_t owed, bool answered);
   void Leave(size_t server);
 
   Router router_;
@@ -151,7 +155,6 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
   RetryBudget budget_;
   std::atomic<bool> shared_{false};
   std::atomic<bool> watching_{false};
-  std::atomic<int64_t> in_flight_{0};
 };
 
 }  // namespace kvstore::client
