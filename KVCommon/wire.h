@@ -83,6 +83,7 @@ struct LookupResponse {
   std::string error;
   bool success = false;
   ServerMetrics metrics;
+  bool shared_store = false;  // any server on the storage can serve what was found
 };
 
 struct ReadRequest {
@@ -151,7 +152,7 @@ struct FoundLocation {
   BlockTier tier = BlockTier::kUnknown;
 };
 void EncodeFound(std::span<const FoundLocation> found, const ServerMetrics& metrics,
-                 std::string* out);
+                 bool shared_store, std::string* out);
 
 // A message with the large part left out, to be sent between head and tail.
 struct Frame {

@@ -142,11 +142,12 @@ std::string Encode(const LookupResponse& response) {
   PutString(&out, 4, response.error);
   PutInteger(&out, 5, response.success);
   PutMetrics(&out, 6, response.metrics);
+  PutInteger(&out, 16, response.shared_store);
   return out;
 }
 
 void EncodeFound(std::span<const FoundLocation> found, const ServerMetrics& metrics,
-                 std::string* out) {
+                 bool shared_store, std::string* out) {
   out->clear();
   PutInteger(out, 1, found.size());
   if (!found.empty()) PutInteger(out, 2, found.back().hash);
@@ -164,6 +165,7 @@ void EncodeFound(std::span<const FoundLocation> found, const ServerMetrics& metr
   }
   PutInteger(out, 5, 1);  // success
   PutMetrics(out, 6, metrics);
+  PutInteger(out, 16, shared_store);
 }
 
 std::string Encode(const ReadRequest& request) {

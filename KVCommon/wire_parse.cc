@@ -284,6 +284,8 @@ absl::StatusOr<LookupResponse> ParseLookupResponse(Pieces message) {
         return ReadInteger(in, field, &response.success);
       case 6:
         return ReadMessage(in, field, [&] { return WalkMetrics(in, &response.metrics); });
+      case 16:
+        return ReadInteger(in, field, &response.shared_store);
       default:
         return Outcome::kUnknown;
     }

@@ -205,6 +205,7 @@ TEST_F(WireTest, LookupsGoBothWays) {
     response.set_error(AnyText(random_));
     response.set_success(random_() % 2);
     AnyMetrics(random_, response.mutable_server_metrics());
+    response.set_shared_store(random_() % 2);
     message = response.SerializeAsString();
     const Cut response_cut(random_, message);
     const absl::StatusOr<LookupResponse> answer = ParseLookupResponse(response_cut.pieces());
@@ -276,8 +277,11 @@ TEST_F(WireTest, WhatALookupFoundIsEncodedAsItsResponse) {
     response.cached_blocks = static_cast<int32_t>(count);
     response.success = true;
     response.metrics = {1, 300, 299};
-    EncodeFound(found, response.metrics, &encoded);
-    EXPECT_EQ(encoded, Encode(response));
+    for (const bool shared : {false, true}) {
+      response.shared_store = shared;
+      EncodeFound(found, response.metrics, shared, &encoded);
+      EXPECT_EQ(encoded, Encode(response));
+    }
   }
 }
 

@@ -28,6 +28,8 @@ class ClientStore : public Store {
     return client_->WritePrompt(partition, tokens, first_block, buffers, call);
   }
 
+  ClientStats Servers() const override { return client_->stats(); }
+
  private:
   std::shared_ptr<Client> client_;
 };

@@ -48,6 +48,17 @@ Player::Player(Store* store, PlayerOptions options, Shared* shared, RunStats* st
       stats_(stats),
       memory_(Buffer::Allocate(options_.window_blocks * SlotBytes(options_.buffer_bytes))) {}
 
+template <typename Call>
+auto Player::Timed(Call call) {
+  const auto start = std::chrono::steady_clock::now();
+  auto result = call();
+  const int64_t us = std::chrono::duration_cast<std::chrono::microseconds>(
+                         std::chrono::steady_clock::now() - start)
+                         .count();
+  stats_->longest_call_us = std::max(stats_->longest_call_us, us);
+  return result;
+}
+
 bool Player::Play(const Prompt& prompt) {
   KV_CHECK(prompt.digests.size() == prompt.tokens.size() / kBlockTokens);
   missing_.clear();
@@ -73,7 +84,8 @@ bool Player::Play(const Prompt& prompt) {
 }
 
 std::vector<std::string> Player::LookUp(const Prompt& prompt) {
-  auto answer = store_->Lookup(options_.partition, prompt.tokens, CallFor(prompt));
+  auto answer =
+      Timed([&] { return store_->Lookup(options_.partition, prompt.tokens, CallFor(prompt)); });
   if (!answer.ok()) {
     stats_->lookup.AddErrors(1);
     Fail(prompt, fmt::format("Lookup: {}", answer.status().ToString()));
@@ -115,7 +127,7 @@ void Player::ReadWindow(const Prompt& prompt, size_t first,
   std::vector<BlockAnswer> answers;
   {
     BusyScope busy(&shared_->reading);
-    answers = store_->StreamingRead(locations, read_slots_, CallFor(prompt));
+    answers = Timed([&] { return store_->StreamingRead(locations, read_slots_, CallFor(prompt)); });
   }
   if (answers.size() != locations.size()) {
     Fail(prompt, fmt::format("StreamingRead gave {} answers to {} locations", answers.size(),
@@ -206,7 +218,9 @@ void Player::WriteWindow(const Prompt& prompt, size_t first, size_t count) {
   absl::StatusOr<WriteAnswer> answer;
   {
     BusyScope busy(&shared_->writing);
-    answer = store_->WritePrompt(options_.partition, tokens, first, write_slots_, CallFor(prompt));
+    answer = Timed([&] {
+      return store_->WritePrompt(options_.partition, tokens, first, write_slots_, CallFor(prompt));
+    });
   }
   if (!answer.ok()) {
     stats_->write.AddErrors(count);

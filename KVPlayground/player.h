@@ -77,6 +77,9 @@ class Player {
   void WriteWindow(const Prompt& prompt, size_t first, size_t count);
 
   CallOptions CallFor(const Prompt& prompt) const;
+  // What the call gives, which is timed.
+  template <typename Call>
+  auto Timed(Call call);
   void Fail(const Prompt& prompt, const std::string& what);
   void Mismatch(const Prompt& prompt, const std::string& what);
   std::span<std::byte> Slot(size_t index);

@@ -104,6 +104,7 @@ void Play(Store* store, const Input& input, Shared& shared, Report& report) {
   report.read_seconds = shared.reading.Seconds();
   report.write_seconds = shared.writing.Seconds();
   report.gave_up = shared.stop;
+  report.servers = store->Servers();
   report.mismatches = shared.mismatches.count();
   report.errors = shared.errors.count();
   report.first_mismatches = shared.mismatches.first();

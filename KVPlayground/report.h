@@ -9,6 +9,7 @@
 #include "KVPlayground/options.h"
 #include "KVPlayground/stats.h"
 #include "absl/status/status.h"
+#include "kvstore/client.h"
 
 namespace kvstore::playground {
 
@@ -20,6 +21,7 @@ struct Report {
   double read_seconds = 0;   // with a read under way
   double write_seconds = 0;  // with a write under way
   double ideal_hit_ratio = 0;
+  ClientStats servers;
   int64_t worst_lag_ms = 0;  // of a trace played by its timestamps
   bool gave_up = false;      // too many requests failed in a row
   uint64_t mismatches = 0;

@@ -71,6 +71,26 @@ ordered_json Iterations(const RunStats& stats) {
   return list;
 }
 
+ordered_json Servers(const ClientStats& client) {
+  ordered_json list = ordered_json::array();
+  for (const ServerStats& one : client.servers) {
+    list.push_back({{"name", one.name},
+                    {"up", one.up},
+                    {"calls", one.calls},
+                    {"blocks_read", one.blocks_read},
+                    {"failures", one.failures},
+                    {"retries", one.retries},
+                    {"times_left", one.times_left},
+                    {"overflowed", one.overflowed},
+                    {"second_home", one.second_home},
+                    {"hedges_sent", one.hedges_sent},
+                    {"hedges_won", one.hedges_won},
+                    {"p50_us", one.latency_p50.count()},
+                    {"p95_us", one.latency_p95.count()}});
+  }
+  return list;
+}
+
 std::string TemporaryBeside(const std::string& path) {
   return fmt::format("{}.{:08x}.tmp", path, std::random_device()());
 }
@@ -113,10 +133,13 @@ std::string ReportJson(const Report& report) {
   json["write_bytes"] = stats.written_bytes;
   json["write_bytes_per_s"] = PerSecond(stats.written_bytes, report.write_seconds);
   json["worst_lag_ms"] = report.worst_lag_ms;
+  json["longest_call_us"] = stats.longest_call_us;
   json["operations"] = {{"lookup", Operation(stats.lookup)},
                         {"read", Operation(stats.read)},
                         {"write", Operation(stats.write)}};
   json["iterations"] = Iterations(stats);
+  json["shared_store"] = report.servers.shared_store;
+  json["servers"] = Servers(report.servers);
   json["first_mismatches"] = report.first_mismatches;
   json["first_errors"] = report.first_errors;
   json["configuration"] = Configuration(report);

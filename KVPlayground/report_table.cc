@@ -61,6 +61,20 @@ std::string HitRatios(const Report& report) {
   return text;
 }
 
+// Of one server the operations say it all.
+std::string Servers(const ClientStats& client) {
+  if (client.servers.size() < 2) return "";
+  std::string text = fmt::format("\n{:<24}{:>10}{:>10}{:>10}{:>9}{:>7}{:>12}{:>12}\n", "server",
+                                 "calls", "blocks", "failures", "retries", "left", "p50", "p95");
+  for (const ServerStats& one : client.servers) {
+    text += fmt::format("{:<24}{:>10}{:>10}{:>10}{:>9}{:>7}{:>12}{:>12}{}\n", one.name, one.calls,
+                        one.blocks_read, one.failures, one.retries, one.times_left,
+                        Duration(one.latency_p50.count()), Duration(one.latency_p95.count()),
+                        one.up ? "" : " DOWN");
+  }
+  return text;
+}
+
 std::string Messages(const char* what, uint64_t count, const std::vector<std::string>& first) {
   std::string text;
   for (const std::string& message : first) text += fmt::format("{}: {}\n", what, message);
@@ -93,6 +107,7 @@ std::string ReportTable(const Report& report) {
     text += fmt::format("{:<18}{} (found by a lookup, gone when read)\n", "lost blocks",
                         stats.lost_blocks);
   }
+  text += Servers(report.servers);
   text += Messages("mismatch", report.mismatches, report.first_mismatches);
   text += Messages("error", report.errors, report.first_errors);
   if (report.gave_up) text += "gave up: too many requests in a row failed\n";

@@ -1,5 +1,6 @@
 #include "KVPlayground/stats.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace kvstore::playground {
@@ -47,6 +48,7 @@ void RunStats::Merge(const RunStats& other) {
   lost_blocks += other.lost_blocks;
   read_bytes += other.read_bytes;
   written_bytes += other.written_bytes;
+  longest_call_us = std::max(longest_call_us, other.longest_call_us);
 }
 
 IterationStats RunStats::Total() const {

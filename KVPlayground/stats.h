@@ -49,6 +49,7 @@ struct RunStats {
   uint64_t lost_blocks = 0;  // found by a lookup, gone when read
   uint64_t read_bytes = 0;
   uint64_t written_bytes = 0;
+  int64_t longest_call_us = 0;  // to the store, of any kind, whatever came of it
 
   explicit RunStats(size_t iteration_count) : iterations(iteration_count) {}
   void Merge(const RunStats& other);

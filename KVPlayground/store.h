@@ -28,6 +28,9 @@ class Store {
   virtual absl::StatusOr<WriteAnswer> WritePrompt(
       std::string_view partition, std::span<const ::Token> tokens, size_t first_block,
       std::span<const std::span<const std::byte>> buffers, const CallOptions& call) = 0;
+
+  // How the servers fared; none where there are no servers.
+  virtual ClientStats Servers() const { return {}; }
 };
 
 // The real one. Fails as kvstore::Client::Create does.

@@ -58,8 +58,8 @@ class PlainClientTest(unittest.TestCase):
             "LookupRequest": "1 resource_name s,2 container_name s,3 partition_key s,"
                              "4 completion_id s,5 tokens i64*,6 precomputed_hashes u64*",
             "LookupResponse": "1 cached_blocks i32,2 last_hash u64,3 locations m*,4 error s,"
-                              "5 success b,6 server_metrics m",
-            "BlockLocation": "1 hash u64,2 location s",
+                              "5 success b,6 server_metrics m,16 shared_store b",
+            "BlockLocation": "1 hash u64,2 location s,16 size u64,17 tier e",
             "ServerMetrics": "1 storage_latency_us i64,2 total_latency_us i64,3 overhead_us i64",
             "ReadRequest": "1 resource_name s,2 container_name s,3 location s,4 completion_id s",
             "ReadResponse": "1 found b,2 chunk m,3 error s,4 success b,5 server_metrics m",
@@ -68,7 +68,7 @@ class PlainClientTest(unittest.TestCase):
             "WriteRequest": "1 resource_name s,2 container_name s,3 chunk m",
             "WriteResponse": "1 success b,2 error s,3 server_metrics m",
         }
-        names = {1: "d", 3: "i64", 4: "u64", 5: "i32", 8: "b", 9: "s", 11: "m", 12: "y"}
+        names = {1: "d", 3: "i64", 4: "u64", 5: "i32", 8: "b", 9: "s", 11: "m", 12: "y", 14: "e"}
         for message, fields in expected.items():
             found = ",".join(
                 f"{f.number} {f.name} {names[f.type]}{'*' if f.label == f.LABEL_REPEATED else ''}"

@@ -32,10 +32,11 @@ class AzureStorageKVStoreLibV2 {
   AzureStorageKVStoreLibV2& operator=(const AzureStorageKVStoreLibV2&) = delete;
 
   // Names the storage account and container that every call is about, and the server by the
-  // environment's KVSTORE_GRPC_SERVER (default localhost:50051; several by commas). Connects
-  // lazily: true says that the arguments make sense, not that the server is up. False (and a log
-  // line) for an empty account or container or a malformed server list. `transport`,
-  // `enableSdkLogging` and `enableMultiNic` concern the server and are ignored here.
+  // environment's KVSTORE_GRPC_SERVER (default localhost:50051; several by commas share the work,
+  // see kvstore/client.h). Connects lazily: true says that the arguments make sense, not that the
+  // server is up. False (and a log line) for an empty account or container or a malformed server
+  // list. `transport`, `enableSdkLogging` and `enableMultiNic` concern the server and are ignored
+  // here.
   bool Initialize(const std::string& accountUrl, const std::string& container,
                   HttpTransportProtocol transport = HttpTransportProtocol::WinHTTP,
                   bool enableSdkLogging = true, bool enableMultiNic = false);

@@ -82,4 +82,13 @@ ChannelPool::Lease ChannelPool::Acquire(int64_t load) {
   return lease;
 }
 
+std::vector<ChannelPool::Lease> ChannelPool::AcquireEach() {
+  std::vector<Lease> leases(connections_.size());
+  for (size_t i = 0; i < leases.size(); ++i) {
+    leases[i].pool_ = shared_from_this();
+    leases[i].connection_ = &connections_[i];
+  }
+  return leases;
+}
+
 }  // namespace kvstore::client

@@ -64,6 +64,9 @@ class ChannelPool : public std::enable_shared_from_this<ChannelPool> {
   // The connection with the least on the way.
   Lease Acquire(int64_t load);
 
+  // All of them, with no load.
+  std::vector<Lease> AcquireEach();
+
  private:
   std::vector<Connection> connections_;
   std::atomic<uint32_t> turn_{0};

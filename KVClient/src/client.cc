@@ -129,6 +129,8 @@ absl::StatusOr<WriteAnswer> Client::WritePrompt(std::string_view partition,
   });
 }
 
+ClientStats Client::stats() const { return impl_->core->fleet->stats(); }
+
 std::vector<hash_t> Client::BlockHashes(std::span<const Token> tokens) {
   std::vector<hash_t> hashes;
   for (const Digest& digest : PrefixDigests(tokens)) hashes.push_back(client::HashOf(digest));

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "KVClient/src/grpc_bytes.h"
 #include "KVClient/src/server_list.h"
 #include "KVCommon/status_macros.h"
+#include "KVCommon/wire.h"
 
 namespace kvstore::client {
 namespace {
@@ -11,7 +13,22 @@ namespace {
 // Longer ones would overflow the clock's arithmetic; nobody waits a day for a cache.
 constexpr std::chrono::milliseconds kLongestCall = std::chrono::hours(24);
 
+// A Lookup of no full block: it finds nothing and costs next to nothing.
+grpc::ByteBuffer PingMessage(const ClientOptions& options) {
+  const Token token = 0;
+  return ToByteBuffer(wire::LookupRequestView{.resource_name = options.resource,
+                                              .container_name = options.container,
+                                              .partition_key = "ping",
+                                              .completion_id = "ping",
+                                              .tokens = {&token, 1}});
+}
+
 }  // namespace
+
+Core::Core(ClientOptions its_options, std::vector<std::string> names)
+    : options(std::move(its_options)),
+      fleet(std::make_shared<Fleet>(std::move(names), options.connections, PingMessage(options),
+                                    options.log)) {}
 
 absl::StatusOr<std::shared_ptr<Core>> Core::Create(ClientOptions options) {
   if (options.resource.empty()) {
@@ -32,15 +49,11 @@ Clock::time_point Core::DeadlineOf(const CallOptions& call) const {
   return Clock::now() + std::clamp(timeout, std::chrono::milliseconds(0), kLongestCall);
 }
 
-void Core::Heard(size_t server, const absl::Status& status) {
-  if (status.code() == absl::StatusCode::kUnavailable) {
-    if (servers.MarkDown(server, Clock::now().time_since_epoch() / std::chrono::nanoseconds(1))) {
-      Log(LogLevel::Error,
-          "server " + servers.name(server) + " is unavailable: " + std::string(status.message()));
-    }
-  } else if (status.ok() && servers.MarkUp(server)) {
-    Log(LogLevel::Information, "server " + servers.name(server) + " answers again");
-  }
+absl::Status OutOfRetries(const absl::Status& status) {
+  return absl::Status(status.code(),
+                      std::string(status.message()) +
+                          "; not tried again, since too many calls of late were: see whether the "
+                          "servers are up and not overloaded");
 }
 
 absl::Status Explain(const absl::Status& status, const std::string& operation,

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "KVClient/include/kvstore/client.h"
+#include "KVClient/src/fleet.h"
 #include "KVClient/src/retry.h"
-#include "KVClient/src/server_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -17,8 +17,7 @@ namespace kvstore::client {
 
 // Thread-safe.
 struct Core {
-  Core(ClientOptions its_options, std::vector<std::string> names)
-      : options(std::move(its_options)), servers(std::move(names), options.connections) {}
+  Core(ClientOptions its_options, std::vector<std::string> names);
 
   // As Client::Create says.
   static absl::StatusOr<std::shared_ptr<Core>> Create(ClientOptions options);
@@ -30,17 +29,12 @@ struct Core {
   // The deadline of a call that starts now.
   Clock::time_point DeadlineOf(const CallOptions& call) const;
 
-  // Records what an attempt at `server` met, and logs what is news about it.
-  void Heard(size_t server, const absl::Status& status);
-
-  // Whether the attempt after one that met `status` can go to another server at once.
-  bool CanMoveOn(const absl::Status& status) const {
-    return status.code() == absl::StatusCode::kUnavailable && servers.AnyUp();
-  }
-
   const ClientOptions options;
-  ServerSet servers;
+  const std::shared_ptr<Fleet> fleet;
 };
+
+// What the retry budget's end adds to an error.
+absl::Status OutOfRetries(const absl::Status& status);
 
 // `status` with the operation, the server and the number of attempts before its message.
 absl::Status Explain(const absl::Status& status, const std::string& operation,

@@ -2,20 +2,23 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <string>
 #include <utility>
 
 #include "KVClient/src/answers.h"
 #include "KVClient/src/call_queue.h"
 #include "KVClient/src/grpc_bytes.h"
+#include "KVClient/src/hedged_call.h"
 #include "KVClient/src/unary_call.h"
+#include "KVCommon/slice.h"
 #include "KVCommon/wire.h"
 
 namespace kvstore::client {
 namespace {
 
-absl::StatusOr<LookupAnswer> DecodeLookup(const grpc::ByteBuffer& response, size_t blocks_asked,
-                                          const Timing& timing) {
+absl::StatusOr<LookupAnswer> DecodeLookup(Fleet& fleet, const grpc::ByteBuffer& response,
+                                          size_t blocks_asked, const Timing& timing) {
   const auto arrived = Clock::now();
   const ReceivedMessage message(response);
   auto parsed = wire::ParseLookupResponse(message.pieces());
@@ -24,6 +27,7 @@ absl::StatusOr<LookupAnswer> DecodeLookup(const grpc::ByteBuffer& response, size
                                std::string(parsed.status().message()));
   }
   if (!parsed->success) return ServerError(parsed->error);
+  fleet.SetShared(parsed->shared_store);
 
   LookupAnswer answer;
   // Believe no more blocks than the answer gives locations for, and than were asked about.
@@ -53,6 +57,20 @@ absl::StatusOr<::ServerMetrics> DecodeWrite(const grpc::ByteBuffer& response,
   }
   if (!parsed->success) return ServerError(parsed->error);
   return MetricsOf(parsed->metrics, timing, arrived);
+}
+
+// Locations begin with the same digest.
+RouteKey PartitionKey(std::string_view partition) { return RouteKeyOf(Sha256(AsBytes(partition))); }
+
+// By the digest that the server finds the block by, which its location bears.
+LocationKeys KeysOf(const BlockToWrite& block) {
+  const RouteKey partition = PartitionKey(block.partition);
+  if (block.prefix_digest) return {partition, ChunkKeyOf(partition, *block.prefix_digest)};
+  if (block.tokens.size() != kBlockTokens) return {partition, partition};  // the server refuses it
+  const BlockTokens tokens = block.tokens.first<kBlockTokens>();
+  return {partition,
+          ChunkKeyOf(partition, block.parent_hash == 0 ? PrefixDigest(std::nullopt, tokens)
+                                                       : ParentDigest(block.parent_hash, tokens))};
 }
 
 // Runs `done` once both the result is there and the caller's memory is released.
@@ -96,13 +114,15 @@ void StartLookup(std::shared_ptr<Core> core, std::string_view partition,
   UnaryRequest request{.method = "Lookup",
                        .message = ToByteBuffer(message),
                        .load = kSmallCallLoad,
-                       .deadline = core->DeadlineOf(call)};
+                       .deadline = core->DeadlineOf(call),
+                       .operation = Fleet::Operation::kLookup};
+  if (core->fleet->several()) request.keys.partition = PartitionKey(partition);
   timing.serialize_us = MicrosSince(timing.start);
-  StartUnary(std::move(core), std::move(request),
-             [timing, blocks = tokens.size() / kTokensPerBlock,
+  StartUnary(core, std::move(request),
+             [core, timing, blocks = tokens.size() / kTokensPerBlock,
               done = std::move(done)](absl::StatusOr<grpc::ByteBuffer> response) mutable {
                if (!response.ok()) return std::move(done)(response.status());
-               std::move(done)(DecodeLookup(*response, blocks, timing));
+               std::move(done)(DecodeLookup(*core->fleet, *response, blocks, timing));
              });
 }
 
@@ -114,19 +134,22 @@ void StartRead(std::shared_ptr<Core> core, std::string_view location, TakeBuffer
   UnaryRequest request{.method = "Read",
                        .message = ToByteBuffer(wire::Encode(message)),
                        .load = kReadLoad,
-                       .deadline = core->DeadlineOf(call)};
+                       .deadline = core->DeadlineOf(call),
+                       .operation = Fleet::Operation::kRead};
+  if (core->fleet->several()) request.keys = KeysOf(location);
   timing.serialize_us = MicrosSince(timing.start);
-  StartUnary(std::move(core), std::move(request),
-             [timing, take = std::move(take),
-              done = std::move(done)](absl::StatusOr<grpc::ByteBuffer> response) mutable {
-               BlockAnswer answer;
-               if (response.ok()) {
-                 answer = DecodeRead(*response, 0, take, timing);
-               } else {
-                 answer.status = response.status();
-               }
-               std::move(done)(std::move(answer));
-             });
+  auto decode = [timing, take = std::move(take),
+                 done = std::move(done)](absl::StatusOr<grpc::ByteBuffer> response) mutable {
+    BlockAnswer answer;
+    if (response.ok()) {
+      answer = DecodeRead(*response, 0, take, timing);
+    } else {
+      answer.status = response.status();
+    }
+    std::move(done)(std::move(answer));
+  };
+  const bool hedged = core->options.hedge_reads && core->fleet->several();
+  (hedged ? StartHedged : StartUnary)(std::move(core), std::move(request), std::move(decode));
 }
 
 absl::Status CheckBuffer(std::span<const std::byte> buffer) {
@@ -152,6 +175,16 @@ void StartWrite(std::shared_ptr<Core> core, const BlockToWrite& block,
   const wire::Frame frame = wire::FrameWriteRequest(core->options.resource, core->options.container,
                                                     chunk, block.buffer.size());
 
+  const Fleet& fleet = *core->fleet;
+  std::span<const std::byte> buffer = block.buffer;
+  if (owner == nullptr && fleet.several()) {
+    // A call that leaves a server which hangs must not wait for its connection to let go of the
+    // caller's memory.
+    auto copy = std::make_shared<Buffer>(Buffer::Allocate(buffer.size()));
+    std::memcpy(copy->data(), buffer.data(), buffer.size());
+    buffer = {copy->data(), buffer.size()};
+    owner = std::move(copy);
+  }
   const bool wait = owner == nullptr;
   auto completion = std::make_shared<WriteCompletion>(std::move(done), wait);
   absl::AnyInvocable<void() &&> released;
@@ -161,9 +194,11 @@ void StartWrite(std::shared_ptr<Core> core, const BlockToWrite& block,
     released = [owner = std::move(owner)] {};
   }
   UnaryRequest request{.method = "Write",
-                       .message = ToByteBuffer(frame, block.buffer, std::move(released)),
+                       .message = ToByteBuffer(frame, buffer, std::move(released)),
                        .load = kSmallCallLoad + static_cast<int64_t>(block.buffer.size()),
-                       .deadline = deadline};
+                       .deadline = deadline,
+                       .operation = Fleet::Operation::kWrite};
+  if (fleet.several()) request.keys = KeysOf(block);
   timing.serialize_us = MicrosSince(timing.start);
   StartUnary(
       std::move(core), std::move(request),

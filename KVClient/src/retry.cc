@@ -34,6 +34,22 @@ std::optional<std::chrono::milliseconds> RetryState::Next(const absl::Status& er
   return delay;
 }
 
+void RetryBudget::Called() {
+  // Near enough where two meet, and mostly it is full.
+  if (left_.load(std::memory_order_relaxed) < kMost) {
+    left_.fetch_add(kCall, std::memory_order_relaxed);
+  }
+}
+
+bool RetryBudget::Take(bool moving) {
+  const int64_t least = kRetry + (moving ? 0 : kForMoves);
+  int64_t left = left_.load(std::memory_order_relaxed);
+  while (left >= least) {
+    if (left_.compare_exchange_weak(left, left - kRetry, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
 std::chrono::system_clock::time_point ToSystem(Clock::time_point deadline) {
   return std::chrono::system_clock::now() +
          std::chrono::duration_cast<std::chrono::system_clock::duration>(deadline - Clock::now());

@@ -2,7 +2,9 @@
 #ifndef KVCLIENT_SRC_RETRY_H_
 #define KVCLIENT_SRC_RETRY_H_
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 
 #include "absl/status/status.h"
@@ -34,10 +36,26 @@ class RetryState {
   Clock::time_point deadline() const { return deadline_; }
 
  private:
-  const Clock::time_point deadline_;
+  Clock::time_point deadline_;
   int attempts_ = 1;
   int waits_ = 0;
   int moves_ = 0;
+};
+
+// What retries of one client may add to the load of servers that have trouble already: a tenth of
+// its calls, and a stock for short troubles. Calls that move on to another server, since theirs is
+// gone, may draw on a larger stock. Thread-safe.
+class RetryBudget {
+ public:
+  // A call was made.
+  void Called();
+  // Whether one more attempt may follow, and counts it.
+  bool Take(bool moving);
+
+ private:
+  static constexpr int64_t kRetry = 10, kCall = 1;  // a retry costs as much as ten calls earn
+  static constexpr int64_t kForMoves = 2'000 * kRetry, kMost = kForMoves + 100 * kRetry;
+  std::atomic<int64_t> left_{kMost};
 };
 
 // The deadline as gRPC takes it.

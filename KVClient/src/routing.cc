@@ -70,7 +70,8 @@ RouteKey RouteKeyOf(std::span<const uint8_t> digest) {
 LocationKeys KeysOf(std::string_view location) {
   std::array<uint8_t, 24> head;  // the partition's digest and eight bytes of the block's
   if (location.size() == kLocationChars && FromBase64Url(location, head)) {
-    return {RouteKeyOf(std::span(head).first(16)), RouteKeyOf(std::span(head).subspan(16))};
+    const RouteKey partition = RouteKeyOf(std::span(head).first(16));
+    return {partition, ChunkKeyOf(partition, std::span(head).subspan(16))};
   }
   const RouteKey hash = HashText(location);
   return {hash, hash};

@@ -34,9 +34,15 @@ namespace kvstore::client {
 // What homes are found by.
 using RouteKey = uint64_t;
 
-// The key of a chunk by its prefix digest, or of a partition by its digest: the first eight bytes,
-// little-endian. Digests are uniform already. REQUIRES: at least 8 bytes.
+// The key of a partition by its digest: the first eight bytes, little-endian, since digests are
+// uniform already. REQUIRES: at least 8 bytes.
 RouteKey RouteKeyOf(std::span<const uint8_t> digest);
+
+// The key of a chunk by the digest that it is found by, the prefix digest if it has one. Its
+// partition is part of it, or the prompt that all models are given would have one home for all.
+inline RouteKey ChunkKeyOf(RouteKey partition, std::span<const uint8_t> digest) {
+  return partition ^ RouteKeyOf(digest);
+}
 
 struct LocationKeys {
   RouteKey partition = 0;

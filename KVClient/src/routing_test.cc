@@ -126,7 +126,8 @@ TEST(LocationKeys, AreReadFromALocation) {
   const auto* const raw = reinterpret_cast<const uint8_t*>(bytes.data());
   const LocationKeys keys = KeysOf(text);
   EXPECT_EQ(keys.partition, RouteKeyOf({raw, 16}));
-  EXPECT_EQ(keys.chunk, RouteKeyOf({raw + 16, 32}));
+  EXPECT_EQ(keys.chunk, ChunkKeyOf(keys.partition, {raw + 16, 32}));
+  EXPECT_NE(keys.chunk, ChunkKeyOf(keys.partition + 1, {raw + 16, 32}));
 }
 
 TEST(LocationKeys, AnythingElseIsHashedWhole) {

@@ -12,7 +12,7 @@
 namespace kvstore::client {
 
 inline constexpr int kDefaultPort = 50051;
-inline constexpr size_t kMaxServers = 16;
+inline constexpr size_t kMaxServers = 256;
 
 // The gRPC targets that `list` names, in order. Items are separated by commas, blanks around them
 // ignored: host, host:port, [::1]:port (IPv6 in brackets), each with an optional dns:///, ipv4: or

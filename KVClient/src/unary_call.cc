@@ -1,9 +1,5 @@
 #include "KVClient/src/unary_call.h"
 
-#include <grpcpp/client_context.h>
-
-#include <memory>
-#include <optional>
 #include <utility>
 
 #include "KVClient/src/call_queue.h"
@@ -26,20 +22,26 @@ class UnaryCall final : public CallQueue::Event {
         retry_(request_.deadline) {}
 
   void Send() {
-    server_ = core_->servers.Pick(Clock::now().time_since_epoch() / std::chrono::nanoseconds(1));
+    Fleet& fleet = *core_->fleet;
+    server_ = request_.first
+                  ? *std::exchange(request_.first, std::nullopt)
+                  : fleet.Pick(request_.operation, request_.keys, request_.load, request_.tried);
+    if (retry_.attempts() > 1) fleet.CountRetry(server_);
     Attempt& attempt = attempt_.emplace();
-    attempt.lease = core_->servers.pool(server_).Acquire(request_.load);
+    attempt.lease = fleet.pool(server_).Acquire(request_.load);
     attempt.context.set_deadline(ToSystem(request_.deadline));
+    attempt.at_server.emplace(core_->fleet, server_, request_.load, &attempt.context);
     CallQueue& queue = attempt.lease.queue();
     attempt.call = attempt.lease.stub().PrepareUnaryCall(
         &attempt.context, std::string("/kvstore.KVStoreService/") + request_.method,
         request_.message, queue.queue());
     attempt.call->StartCall();
+    if (request_.canceller != nullptr) request_.canceller->Runs(&attempt.context);
     // The answer may be there before this returns, and all of this gone.
     attempt.call->Finish(&attempt.response, &attempt.status, queue.Tag(this));
   }
 
-  void Happened(bool) override { Answered(ToStatus(attempt_->status)); }
+  void Happened(bool) override { Answered(attempt_->at_server->Ended(ToStatus(attempt_->status))); }
 
  private:
   struct Attempt {
@@ -48,25 +50,33 @@ class UnaryCall final : public CallQueue::Event {
     std::unique_ptr<grpc::GenericClientAsyncResponseReader> call;
     grpc::ByteBuffer response;
     grpc::Status status;
+    std::optional<Fleet::Attempt> at_server;
   };
 
   void Answered(const absl::Status& status) {
-    core_->Heard(server_, status);
     grpc::ByteBuffer response;
     response.Swap(&attempt_->response);
+    const bool goes_on = request_.canceller == nullptr || request_.canceller->Runs(nullptr);
     attempt_.reset();
     if (status.ok()) return Finish(std::move(response));
+    if (!goes_on) return Finish(absl::CancelledError("another answer came first"));
 
-    const auto delay = retry_.Next(status, core_->CanMoveOn(status));
-    if (!delay.has_value()) {
-      return Finish(
-          Explain(status, request_.method, core_->servers.name(server_), retry_.attempts()));
+    Fleet& fleet = *core_->fleet;
+    if (status.code() == absl::StatusCode::kUnavailable && fleet.several()) {
+      request_.tried.push_back(server_);
     }
-    core_->Log(LogLevel::Verbose, std::string(request_.method) + " at " +
-                                      core_->servers.name(server_) + " is tried again in " +
-                                      std::to_string(delay->count()) +
+    const std::string& server = fleet.name(server_);
+    const auto delay = retry_.Next(status, fleet.CanMoveOn(status, request_.tried));
+    const bool moves = delay.has_value() && delay->count() == 0;
+    if (!delay.has_value() || !fleet.MayRetry(moves)) {
+      return Finish(Explain(delay.has_value() ? OutOfRetries(status) : status, request_.method,
+                            server, retry_.attempts() - (delay.has_value() ? 1 : 0)));
+    }
+    core_->Log(LogLevel::Verbose, std::string(request_.method) + " at " + server +
+                                      " is tried again in " + std::to_string(delay->count()) +
                                       " ms: " + std::string(status.message()));
-    if (delay->count() == 0) return Send();
+    if (moves) return Send();
+    request_.tried.clear();  // who was down may be back after the pause
     RunAfter(*delay, [this] { Send(); });
   }
 
@@ -85,6 +95,19 @@ class UnaryCall final : public CallQueue::Event {
 };
 
 }  // namespace
+
+void Canceller::Cancel() {
+  absl::MutexLock lock(&mutex_);
+  cancelled_ = true;
+  if (context_ != nullptr) context_->TryCancel();
+}
+
+bool Canceller::Runs(grpc::ClientContext* context) {
+  absl::MutexLock lock(&mutex_);
+  context_ = context;
+  if (cancelled_ && context_ != nullptr) context_->TryCancel();
+  return !cancelled_;
+}
 
 void StartUnary(std::shared_ptr<Core> core, UnaryRequest request, Done done) {
   (new UnaryCall(std::move(core), std::move(request), std::move(done)))->Send();

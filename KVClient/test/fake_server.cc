@@ -1,34 +1,68 @@
 #include "KVClient/test/fake_server.h"
 
+#include <absl/strings/escaping.h>
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <thread>
 #include <utility>
 
+#include "KVCommon/digest.h"
 #include "KVCommon/limits.h"
 #include "KVCommon/status_macros.h"
 #include "absl/synchronization/mutex.h"
 #include "kvstore.grpc.pb.h"
 
 namespace kvstore {
+namespace {
+
+// Of one server, or of several.
+struct Chunks {
+  absl::Mutex mutex;
+  std::map<std::string, WriteRequest> by_location ABSL_GUARDED_BY(mutex);
+};
+
+// As KVService/block/location.h has it, with the hash and without a MAC.
+std::string LocationOf(const PromptChunk& chunk) {
+  std::string bytes(72, '\0');
+  const Digest partition = Sha256(AsBytes(chunk.partition_key()));
+  std::memcpy(bytes.data(), partition.data(), 16);
+  const std::vector<Token> tokens(chunk.tokens().begin(), chunk.tokens().end());
+  const BlockTokens block = std::span(tokens).first<kBlockTokens>();
+  const Digest digest = chunk.parent_hash() == 0 ? PrefixDigest(std::nullopt, block)
+                                                 : ParentDigest(chunk.parent_hash(), block);
+  const std::string& given = chunk.prefix_digest();
+  std::memcpy(&bytes[16],
+              given.empty() ? digest.data() : reinterpret_cast<const uint8_t*>(given.data()), 32);
+  const uint64_t hash = chunk.hash();
+  std::memcpy(&bytes[52], &hash, 8);
+  std::string text;
+  absl::WebSafeBase64Escape(bytes, &text);
+  return text;
+}
+
+}  // namespace
 
 class FakeServer::Service : public KVStoreService::Service {
  public:
   grpc::Status Lookup(grpc::ServerContext* context, const LookupRequest* request,
                       LookupResponse* response) override {
-    if (grpc::Status fault = Enter(context); !fault.ok()) return fault;
+    const bool ping = request->completion_id() == "ping";
+    if (grpc::Status fault = Enter(context, ping); !fault.ok()) return fault;
     if (request->tokens().empty()) {
       return {grpc::StatusCode::INVALID_ARGUMENT, "tokens are missing"};
     }
     absl::MutexLock lock(&mutex);
     if (Fill(*response)) return grpc::Status::OK;
+    response->set_shared_store(shares);
+    absl::MutexLock store_lock(&store->mutex);
     uint64_t parent = 0;
     for (int block = 0; (block + 1) * 128 <= request->tokens_size(); ++block) {
       const PromptChunk* found = nullptr;
-      for (const auto& [location, write] : chunks) {
+      for (const auto& [location, write] : store->by_location) {
         const PromptChunk& chunk = write.chunk();
         if (chunk.partition_key() != request->partition_key() || chunk.parent_hash() != parent ||
             !std::equal(chunk.tokens().begin(), chunk.tokens().end(),
@@ -58,6 +92,10 @@ class FakeServer::Service : public KVStoreService::Service {
                     ReadResponse* response) override {
     if (grpc::Status fault = Enter(context); !fault.ok()) return fault;
     Answer(*request, *response);
+    if (context->IsCancelled()) {
+      absl::MutexLock lock(&mutex);
+      ++cancelled;
+    }
     return grpc::Status::OK;
   }
 
@@ -69,8 +107,12 @@ class FakeServer::Service : public KVStoreService::Service {
     }
     absl::MutexLock lock(&mutex);
     if (Fill(*response)) return grpc::Status::OK;
-    chunks.emplace(request->chunk().partition_key() + "/" + std::to_string(request->chunk().hash()),
-                   *request);
+    const PromptChunk& chunk = request->chunk();
+    written.push_back(chunk.hash());
+    absl::MutexLock store_lock(&store->mutex);
+    store->by_location.emplace(
+        realistic ? LocationOf(chunk) : chunk.partition_key() + "/" + std::to_string(chunk.hash()),
+        *request);
     return grpc::Status::OK;
   }
 
@@ -151,12 +193,12 @@ class FakeServer::Service : public KVStoreService::Service {
     return grpc::Status::OK;
   }
 
-  // Counts the call; a fault that was ordered for it.
-  grpc::Status Enter(grpc::ServerContext* context) {
+  // Counts the call; a fault that was ordered for it. A ping only hangs.
+  grpc::Status Enter(grpc::ServerContext* context, bool ping = false) {
     {
       absl::MutexLock lock(&mutex);
-      ++calls;
-      if (failures > 0) {
+      calls += ping ? 0 : 1;
+      if (failures > 0 && !ping) {
         --failures;
         return failure;
       }
@@ -185,16 +227,30 @@ class FakeServer::Service : public KVStoreService::Service {
   }
 
   void Answer(const ReadRequest& request, ReadResponse& response) {
+    int delay;
+    {
+      absl::MutexLock lock(&mutex);
+      delay = delay_reads;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(delay));
     absl::MutexLock lock(&mutex);
+    read.push_back(request.location());
     if (Fill(response)) return;
-    const auto it = chunks.find(request.location());
-    if (it == chunks.end()) return;
+    absl::MutexLock store_lock(&store->mutex);
+    const auto it = store->by_location.find(request.location());
+    if (it == store->by_location.end()) return;
     response.set_found(true);
     *response.mutable_chunk() = it->second.chunk();
   }
 
   absl::Mutex mutex;
-  std::map<std::string, WriteRequest> chunks ABSL_GUARDED_BY(mutex);
+  std::shared_ptr<Chunks> store ABSL_GUARDED_BY(mutex) = std::make_shared<Chunks>();
+  bool shares ABSL_GUARDED_BY(mutex) = false;
+  bool realistic ABSL_GUARDED_BY(mutex) = false;
+  int delay_reads ABSL_GUARDED_BY(mutex) = 0;
+  std::vector<std::string> read ABSL_GUARDED_BY(mutex);
+  std::vector<uint64_t> written ABSL_GUARDED_BY(mutex);
+  int cancelled ABSL_GUARDED_BY(mutex) = 0;
   int failures ABSL_GUARDED_BY(mutex) = 0;
   grpc::Status failure ABSL_GUARDED_BY(mutex);
   std::string error ABSL_GUARDED_BY(mutex);
@@ -261,6 +317,25 @@ void FakeServer::FloodStreams() {
   absl::MutexLock lock(&service_->mutex);
   service_->flood_streams = true;
 }
+void FakeServer::GiveRealisticLocations() {
+  absl::MutexLock lock(&service_->mutex);
+  service_->realistic = true;
+}
+void FakeServer::ShareWith(FakeServer& other) {
+  std::shared_ptr<Chunks> store;
+  {
+    absl::MutexLock lock(&other.service_->mutex);
+    other.service_->shares = true;
+    store = other.service_->store;
+  }
+  absl::MutexLock lock(&service_->mutex);
+  service_->shares = true;
+  service_->store = std::move(store);
+}
+void FakeServer::DelayReads(int milliseconds) {
+  absl::MutexLock lock(&service_->mutex);
+  service_->delay_reads = milliseconds;
+}
 void FakeServer::LeaveMetricsOut() {
   absl::MutexLock lock(&service_->mutex);
   service_->metrics = false;
@@ -281,10 +356,23 @@ int FakeServer::most_outstanding() const {
   absl::MutexLock lock(&service_->mutex);
   return service_->most_outstanding;
 }
+std::vector<std::string> FakeServer::read() const {
+  absl::MutexLock lock(&service_->mutex);
+  return service_->read;
+}
+std::vector<uint64_t> FakeServer::written() const {
+  absl::MutexLock lock(&service_->mutex);
+  return service_->written;
+}
+int FakeServer::cancelled() const {
+  absl::MutexLock lock(&service_->mutex);
+  return service_->cancelled;
+}
 std::vector<FakeServer::Stored> FakeServer::stored() const {
   absl::MutexLock lock(&service_->mutex);
   std::vector<Stored> all;
-  for (const auto& [location, write] : service_->chunks) {
+  absl::MutexLock store_lock(&service_->store->mutex);
+  for (const auto& [location, write] : service_->store->by_location) {
     const PromptChunk& chunk = write.chunk();
     all.push_back({chunk.hash(),
                    chunk.parent_hash(),

@@ -32,14 +32,23 @@ class FakeServer {
   void HoldStreamsFor(int requests);
   // Streams answer without end, whatever was asked.
   void FloodStreams();
+  // Locations look like those of KVService, and no longer like "partition/hash".
+  void GiveRealisticLocations();
+  // Its storage is from now on that of `other`, and both say so.
+  void ShareWith(FakeServer& other);
+  // Every block that is read waits so long; pings do not.
+  void DelayReads(int milliseconds);
   // Leaves server_metrics out.
   void LeaveMetricsOut();
   // Claims this many cached blocks, whatever the locations.
   void ClaimBlocks(int blocks);
 
-  int calls() const;  // unary calls and streams so far
+  int calls() const;  // unary calls and streams so far, the client's pings left out
   int streams() const;
-  int most_outstanding() const;  // requests of a stream without an answer
+  std::vector<std::string> read() const;  // locations, in order
+  std::vector<uint64_t> written() const;  // hashes, in order, those that were there included
+  int cancelled() const;                  // unary calls whose client gave them up
+  int most_outstanding() const;           // requests of a stream without an answer
 
   struct Stored {
     uint64_t hash;

@@ -19,8 +19,10 @@ namespace kvstore {
 #ifdef __SANITIZE_THREAD__
 inline constexpr size_t kTypicalBlock = 3'000, kLargeBlock = 30'000, kLargestBlock = 60'000;
 inline constexpr int kManyLocations = 300, kManyCalls = 30;
+inline constexpr bool kThreadSanitizer = true;
 #else
 inline constexpr int kManyLocations = 10'000, kManyCalls = 300;
+inline constexpr bool kThreadSanitizer = false;
 inline constexpr size_t kTypicalBlock = 1'258'291, kLargeBlock = 4'000'000,
                         kLargestBlock = kMaxBufferBytes;
 #endif

@@ -6,6 +6,9 @@
 // too, so that none can be made up, changed into another partition's, or used with another
 // container. SipHash-2-4 with 128 bits of output (Aumasson and Bernstein, 2012), cut to 96, under a
 // key that never leaves the storage.
+//
+// Clients read the two digests, so that all of them ask one server for a block, and trust nothing
+// in it: what the first 48 bytes are stays as it is.
 #ifndef KVSERVICE_BLOCK_LOCATION_H_
 #define KVSERVICE_BLOCK_LOCATION_H_
 

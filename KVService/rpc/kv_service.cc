@@ -30,14 +30,14 @@ absl::StatusOr<Container> ParseLookup(const grpc::ByteBuffer& bytes, wire::Looku
 }
 
 grpc::ByteBuffer AnswerLookup(const ChunkStore::LookupResult& result,
-                              const wire::ServerMetrics& metrics) {
+                              const wire::ServerMetrics& metrics, bool shared_store) {
   thread_local std::vector<wire::FoundLocation> found;
   thread_local std::string encoded;
   found.clear();
   for (const ChunkStore::FoundBlock& block : result.blocks) {
     found.push_back({block.hash, AsText(block.location), block.size, block.tier});
   }
-  wire::EncodeFound(found, metrics, &encoded);
+  wire::EncodeFound(found, metrics, shared_store, &encoded);
   return ToByteBuffer(encoded);
 }
 
@@ -112,11 +112,13 @@ void KVService::Lookup(UnaryCall* call) {
   call->record.completion_id = lookup.completion_id;
   call->record.blocks = static_cast<int64_t>(lookup.tokens.size() / kBlockTokens);
   store_.Lookup(*container, {lookup.partition_key, lookup.tokens, lookup.precomputed_hashes},
-                call->deadline(), [call](absl::StatusOr<ChunkStore::LookupResult> result) {
+                call->deadline(),
+                [call, shared = store_.shared()](absl::StatusOr<ChunkStore::LookupResult> result) {
                   if (!result.ok()) return call->Finish(result.status());
                   call->record.found = static_cast<int64_t>(result->blocks.size());
                   call->record.storage_us = result->storage_us;
-                  call->response = AnswerLookup(*result, call->watch().Metrics(result->storage_us));
+                  call->response =
+                      AnswerLookup(*result, call->watch().Metrics(result->storage_us), shared);
                   call->Finish(absl::OkStatus());
                 });
 }

@@ -131,6 +131,9 @@ class ChunkStore : private BlobListener {
 
   ChunkStoreStats stats() const;
 
+  // Whether other servers see what this one stores.
+  bool shared() const { return shared_ != nullptr; }
+
   // Waits for what runs and closes the storage. Calls made after it fail with UNAVAILABLE.
   absl::Status Close();
 

@@ -10,7 +10,10 @@
 // Arguments that cannot be right are told before an asynchronous call returns, on its own thread.
 //
 // Every call is tried again while its deadline lasts where the server is unavailable or overloaded:
-// up to 8 times with random pauses, about 2 s in all, and at once where another server is up.
+// up to 8 times with random pauses, about 2 s in all, and at once where another server is up. Any
+// call may be repeated: reads change nothing, and of writes of one block the first wins. With
+// several servers a budget bounds the repeats: a tenth of the calls, and a stock for when a server
+// goes.
 #ifndef KVSTORE_CLIENT_H_
 #define KVSTORE_CLIENT_H_
 
@@ -35,10 +38,18 @@ namespace kvstore {
 inline constexpr size_t kTokensPerBlock = 128;
 
 struct ClientOptions {
-  // host:port, several by commas: the first that answers serves, the others stand by, and it is
-  // gone back to within seconds of its return. The port is 50051 where none is given; IPv6
-  // addresses stand in brackets; dns:/// before a name and unix:path are taken too. Empty takes the
-  // environment's KVSTORE_GRPC_SERVER, and localhost:50051 without one.
+  // host:port, several by commas. The port is 50051 where none is given; IPv6 addresses stand in
+  // brackets; dns:/// before a name and unix:path are taken too. Empty takes the environment's
+  // KVSTORE_GRPC_SERVER, and localhost:50051 without one.
+  //
+  // Of several servers each has its part of the work, by rendezvous hashing of their names as they
+  // are written here: all clients have to write them alike, in any order. Where the servers share
+  // a storage, which they say themselves, each block has a home, from whose RAM it is read, and
+  // any server answers a Lookup; a prompt's blocks come from many servers at once. Else each
+  // partition has a home, and what it holds is only there. A server that fails, or owes answers
+  // and does not answer a ping either, is left within a second, and gone back to within about a
+  // second of its return; meanwhile its work goes to the others. A name with dns:/// is one server
+  // here, however many addresses it has.
   std::string servers;
   std::string resource;   // storage account, by name or URL; required
   std::string container;  // required
@@ -53,8 +64,37 @@ struct ClientOptions {
   // Bytes of buffers that WritePrompt has on the way at a time.
   size_t write_window_bytes = size_t{32} << 20;
 
+  // A Read that takes longer than 95 % of its server's of late is sent to the block's second home,
+  // too: the first good answer wins, and the other request is cancelled. For servers that share a
+  // storage. Costs up to a twentieth of reads more.
+  bool hedge_reads = false;
+
   // Receives log lines, from any thread; none are written without it.
   std::function<void(LogLevel, const std::string&)> log;
+};
+
+// One server, as this client has met it. Counts are since the client was made.
+struct ServerStats {
+  std::string name;
+  bool up = true;            // false: left, and pinged until it answers
+  int64_t in_flight = 0;     // calls and streams that run
+  uint64_t calls = 0;        // calls and streams sent, retries and hedges included
+  uint64_t blocks_read = 0;  // that streams brought
+  uint64_t failures = 0;     // calls and streams that ended with an error
+  uint64_t retries = 0;      // calls and streams that came here after one had failed somewhere
+  uint64_t times_left = 0;   // since it was unavailable, silent, or far slower than the others
+  uint64_t overflowed = 0;   // calls and blocks that came here since their home had too much to do
+  uint64_t second_home = 0;  // reads of blocks in great demand that came here as their second home
+  uint64_t hedges_sent = 0;  // second requests that came here
+  uint64_t hedges_won = 0;   // and answered first
+  std::chrono::microseconds latency_p50{0};  // of what it answered of late
+  std::chrono::microseconds latency_p95{0};
+};
+
+struct ClientStats {
+  bool shared_store =
+      false;  // what the servers said last: each block, or each partition has a home
+  std::vector<ServerStats> servers;  // in the list's order
 };
 
 struct CallOptions {
@@ -122,9 +162,9 @@ class Client {
   void ReadAsync(std::string_view location, PlaceBuffer place, const CallOptions& call,
                  absl::AnyInvocable<void(BlockAnswer) &&> done);
 
-  // Many blocks over one stream. `on_block` runs once a location, in order; `done` once, after the
-  // last of them. What a broken stream left is asked for again until the deadline; blocks that
-  // still lack an answer then get the stream's error.
+  // Many blocks over one stream to each of their homes. `on_block` runs once a location, in order;
+  // `done` once, after the last of them. What a broken stream left is asked for again until the
+  // deadline; blocks that still lack an answer then get the stream's error.
   void StreamingReadAsync(std::vector<std::string> locations, PlaceBuffer place,
                           const CallOptions& call,
                           std::function<void(size_t index, BlockAnswer)> on_block,
@@ -137,7 +177,8 @@ class Client {
   // Stores one block under the caller's own hash and parent hash, with no prefix digest: it is
   // matched by the parent rule. `chunk.buffer` is not used: `buffer` is, by reference, and must
   // stay valid until `done` runs. Past a deadline that waits until gRPC has let go of it as well:
-  // at most until keepalive has given the dead connection up, 20 s.
+  // at most until keepalive has given the dead connection up, 20 s. With several servers a copy is
+  // sent, so that moving on waits for nothing.
   void WriteAsync(const ::PromptChunk& chunk, std::span<const std::byte> buffer,
                   const CallOptions& call,
                   absl::AnyInvocable<void(absl::StatusOr<::ServerMetrics>) &&> done);
@@ -155,6 +196,9 @@ class Client {
                         size_t first_block, std::vector<std::span<const std::byte>> buffers,
                         const CallOptions& call,
                         absl::AnyInvocable<void(absl::StatusOr<WriteAnswer>) &&> done);
+
+  // How the servers fare. Cheap enough to be asked every second.
+  ClientStats stats() const;
 
   // The hashes that WritePrompt gives the full blocks of a prompt: the first 8 bytes of each prefix
   // digest, little-endian (never 0).

@@ -1,53 +1,11 @@
-#include "KVClient/src/server_set.h"
-
 #include "KVClient/src/retry.h"
+
+#include "KVClient/src/call_queue.h"
 #include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
 
 namespace kvstore::client {
 namespace {
-
-constexpr int64_t kRest = std::chrono::nanoseconds(kServerRest).count();
-
-TEST(ServerSet, PassesOverAFailedServerUntilItHasRested) {
-  ServerSet servers({"a:1", "b:1"}, 1);
-  EXPECT_EQ(servers.Pick(1), 0u);
-  EXPECT_TRUE(servers.MarkDown(0, 1));
-  EXPECT_FALSE(servers.MarkDown(0, 1));  // no news
-  EXPECT_EQ(servers.Pick(2), 1u);
-  EXPECT_EQ(servers.Pick(1 + kRest), 0u);  // the probe
-  EXPECT_EQ(servers.Pick(1 + kRest), 1u);  // one is enough
-  EXPECT_TRUE(servers.MarkUp(0));
-  EXPECT_FALSE(servers.MarkUp(0));
-  EXPECT_EQ(servers.Pick(2 + kRest), 0u);
-}
-
-TEST(ServerSet, TriesTheOneThatRestedLongestWhereAllAreDown) {
-  ServerSet servers({"a:1", "b:1"}, 1);
-  servers.MarkDown(1, 5);
-  servers.MarkDown(0, 9);
-  EXPECT_FALSE(servers.AnyUp());
-  EXPECT_EQ(servers.Pick(10), 1u);
-}
-
-TEST(ChannelPool, IsSharedWhileItIsInUse) {
-  const auto pool = ChannelPool::Get("shared:1", 2);
-  EXPECT_EQ(ChannelPool::Get("shared:1", 2), pool);
-  EXPECT_NE(ChannelPool::Get("shared:1", 3), pool);
-  EXPECT_NE(ChannelPool::Get("shared:2", 2), pool);
-}
-
-TEST(ChannelPool, ChoosesTheConnectionWithTheLeastOnTheWay) {
-  const auto pool = ChannelPool::Get("load:1", 2);
-  auto large = pool->Acquire(1000);
-  grpc::GenericStub* const busy = &large.stub();
-  const auto small = pool->Acquire(10);
-  const auto another = pool->Acquire(10);
-  EXPECT_NE(&small.stub(), busy);
-  EXPECT_NE(&another.stub(), busy);
-  large = ChannelPool::Lease();  // ends that call
-  EXPECT_EQ(&pool->Acquire(10).stub(), busy);
-}
 
 TEST(Retry, RepeatsOnlyWhatPasses) {
   const auto deadline = Clock::now() + std::chrono::hours(1);
@@ -80,6 +38,26 @@ TEST(Retry, TimerRunsItsTask) {
   absl::Notification ran;
   RunAfter(std::chrono::milliseconds(1), [&] { ran.Notify(); });
   ran.WaitForNotification();
+}
+
+TEST(RetryBudget, IsATenthOfTheCallsAndAStock) {
+  RetryBudget budget;
+  int stock = 0;
+  while (budget.Take(false)) ASSERT_LT(++stock, 1'000);
+  EXPECT_GE(stock, 50);
+  for (int i = 0; i < 1'000; ++i) budget.Called();
+  int earned = 0;
+  while (budget.Take(false)) ++earned;
+  EXPECT_EQ(earned, 100);
+}
+
+TEST(RetryBudget, WhoseServerIsGoneHasALargerStock) {
+  RetryBudget budget;
+  while (budget.Take(false)) continue;
+  int moves = 0;
+  while (budget.Take(true)) ASSERT_LT(++moves, 10'000);
+  EXPECT_GE(moves, 1'000);
+  EXPECT_FALSE(budget.Take(false));
 }
 
 }  // namespace
