@@ -22,9 +22,17 @@ struct PromptChunk {
   std::string completionId;   // names the request in logs
 };
 
+// Where a server has a block, from the fastest on.
+enum class BlockTier { Unknown, Ram, Disk, Remote };
+
 struct BlockLocation {
   hash_t hash = 0;
   std::string location;  // opaque; hand it to a read
+
+  // What a read of it moves, in bytes, up to a few KiB more; and where it was when it was looked
+  // up. 0 and Unknown from servers that do not tell.
+  size_t size = 0;
+  BlockTier tier = BlockTier::Unknown;
 };
 
 // Microseconds. The first three are the server's; the rest are measured by the client.

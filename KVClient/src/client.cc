@@ -28,6 +28,14 @@ Result Await(Start start) {
 
 }  // namespace
 
+size_t ArrivedPrefix(std::span<const BlockAnswer> blocks) {
+  size_t arrived = 0;
+  while (arrived < blocks.size() && blocks[arrived].status.ok() && blocks[arrived].found) {
+    ++arrived;
+  }
+  return arrived;
+}
+
 class Client::Impl {
  public:
   explicit Impl(std::shared_ptr<client::Core> its_core) : core(std::move(its_core)) {}
@@ -96,6 +104,17 @@ std::vector<BlockAnswer> Client::StreamingRead(std::span<const std::string> loca
       [&] { ended.Notify(); });
   ended.WaitForNotification();
   return answers;
+}
+
+std::optional<std::chrono::microseconds> Client::EstimateLoad(
+    std::span<const ::BlockLocation> blocks) const {
+  uint64_t in_ram = 0, below = 0;
+  for (const ::BlockLocation& block : blocks) {
+    if (block.size == 0) return std::nullopt;
+    (block.tier == BlockTier::Disk || block.tier == BlockTier::Remote ? below : in_ram) +=
+        block.size;
+  }
+  return impl_->core->estimator.Estimate(in_ram, below);
 }
 
 void Client::WriteAsync(const ::PromptChunk& chunk, std::span<const std::byte> buffer,

@@ -216,6 +216,52 @@ TEST_F(ClientTest, AnswersAStreamInOrderWithinItsWindow) {
   EXPECT_EQ(server_.streams(), 1);
 }
 
+TEST_F(ClientTest, EstimatesWhatLoadingWouldTake) {
+  const auto tokens = TestTokens(8);
+  const TestBlocks blocks(8, kTypicalBlock);
+  ASSERT_TRUE(client_->WritePrompt("p", tokens, 0, blocks.spans).ok());
+  const auto found = client_->Lookup("p", tokens);
+  ASSERT_TRUE(found.ok());
+  ASSERT_EQ(found->locations.size(), 8u);
+  for (const auto& location : found->locations) {
+    EXPECT_GE(location.size, kTypicalBlock);
+    EXPECT_EQ(location.tier, BlockTier::Ram);
+  }
+  EXPECT_FALSE(client_->EstimateLoad(found->locations)) << "nothing was read yet";
+  TestRoom room(8, 2 * kTypicalBlock);
+  EXPECT_EQ(ArrivedPrefix(client_->StreamingRead(LocationsOf(*found), room.spans)), 8u);
+  const auto all = client_->EstimateLoad(found->locations);
+  const auto half = client_->EstimateLoad(std::span(found->locations).first(4));
+  ASSERT_TRUE(all && half);
+  EXPECT_GT(half->count(), 0);
+  EXPECT_GE(*all, *half);
+  EXPECT_FALSE(client_->EstimateLoad(std::vector<::BlockLocation>{{1, "of an old server"}}));
+}
+
+TEST_F(ClientTest, AReadWithADeadlineBringsThePrefixThatArrivedInTime) {
+  const auto tokens = TestTokens(10);
+  const TestBlocks blocks(10);
+  ASSERT_TRUE(client_->WritePrompt("p", tokens, 0, blocks.spans).ok());
+  const auto found = client_->Lookup("p", tokens);
+  ASSERT_TRUE(found.ok());
+  server_.DelayReads(100);  // one behind the other
+  TestRoom room(10, 6000);
+  const auto reads = client_->StreamingRead(LocationsOf(*found), room.spans,
+                                            {.timeout = std::chrono::milliseconds(550)});
+  const size_t arrived = ArrivedPrefix(reads);
+  EXPECT_LT(arrived, 10u);
+  for (size_t i = 0; i < arrived; ++i) {
+    EXPECT_EQ(std::memcmp(room.bytes[i].data(), blocks.bytes[i].data(), reads[i].bytes), 0);
+  }
+  for (size_t i = arrived; i < 10; ++i) {
+    EXPECT_EQ(reads[i].status.code(), absl::StatusCode::kDeadlineExceeded);
+  }
+  EXPECT_EQ(ArrivedPrefix({}), 0u);
+  std::vector<BlockAnswer> gap(3);
+  gap[0].found = gap[2].found = true;
+  EXPECT_EQ(ArrivedPrefix(gap), 1u);
+}
+
 TEST_F(ClientTest, AStreamOfNothingEndsAtOnce) {
   EXPECT_TRUE(client_->StreamingRead({}, {}).empty());
   EXPECT_EQ(server_.calls(), 0);

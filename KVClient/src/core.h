@@ -9,6 +9,7 @@
 
 #include "KVClient/include/kvstore/client.h"
 #include "KVClient/src/fleet.h"
+#include "KVClient/src/load_estimator.h"
 #include "KVClient/src/retry.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -31,6 +32,7 @@ struct Core {
 
   const ClientOptions options;
   const std::shared_ptr<Fleet> fleet;
+  LoadEstimator estimator;
 };
 
 // What the retry budget's end adds to an error.

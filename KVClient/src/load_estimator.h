@@ -18,6 +18,10 @@ namespace kvstore::client {
 class LoadEstimator {
  public:
   using Duration = std::chrono::microseconds;
+  static Duration Now() {
+    return std::chrono::duration_cast<Duration>(
+        std::chrono::steady_clock::now().time_since_epoch());
+  }
 
   // A call of a few bytes was on the network for so long.
   void RoundTrip(Duration network);

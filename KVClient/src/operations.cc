@@ -17,6 +17,8 @@
 namespace kvstore::client {
 namespace {
 
+static_assert(static_cast<int>(::BlockTier::Remote) == static_cast<int>(wire::BlockTier::kRemote));
+
 absl::StatusOr<LookupAnswer> DecodeLookup(Fleet& fleet, const grpc::ByteBuffer& response,
                                           size_t blocks_asked, const Timing& timing) {
   const auto arrived = Clock::now();
@@ -37,7 +39,8 @@ absl::StatusOr<LookupAnswer> DecodeLookup(Fleet& fleet, const grpc::ByteBuffer& 
   answer.locations.reserve(cached);
   for (size_t i = 0; i < cached; ++i) {
     wire::BlockLocation& location = parsed->locations[i];
-    answer.locations.push_back({location.hash, std::move(location.location)});
+    answer.locations.push_back({location.hash, std::move(location.location), location.size,
+                                static_cast<::BlockTier>(location.tier)});
   }
   if (cached > 0) {
     answer.last_hash = cached == claimed ? parsed->last_hash : answer.locations.back().hash;
@@ -101,6 +104,11 @@ class WriteCompletion {
 
 }  // namespace
 
+void CountRead(LoadEstimator& estimator, const BlockAnswer& answer) {
+  estimator.ReadEnds(LoadEstimator::Now(), answer.found ? answer.bytes : 0,
+                     answer.metrics.storage_latency_us > 0);
+}
+
 void StartLookup(std::shared_ptr<Core> core, std::string_view partition,
                  std::span<const Token> tokens, std::span<const hash_t> hashes,
                  const CallOptions& call, LookupDone done) {
@@ -122,7 +130,11 @@ void StartLookup(std::shared_ptr<Core> core, std::string_view partition,
              [core, timing, blocks = tokens.size() / kTokensPerBlock,
               done = std::move(done)](absl::StatusOr<grpc::ByteBuffer> response) mutable {
                if (!response.ok()) return std::move(done)(response.status());
-               std::move(done)(DecodeLookup(*core->fleet, *response, blocks, timing));
+               auto answer = DecodeLookup(*core->fleet, *response, blocks, timing);
+               if (answer.ok()) {
+                 core->estimator.RoundTrip(std::chrono::microseconds(answer->metrics.network_us));
+               }
+               std::move(done)(std::move(answer));
              });
 }
 
@@ -138,7 +150,8 @@ void StartRead(std::shared_ptr<Core> core, std::string_view location, TakeBuffer
                        .operation = Fleet::Operation::kRead};
   if (core->fleet->several()) request.keys = KeysOf(location);
   timing.serialize_us = MicrosSince(timing.start);
-  auto decode = [timing, take = std::move(take),
+  core->estimator.ReadBegins(LoadEstimator::Now());
+  auto decode = [core, timing, take = std::move(take),
                  done = std::move(done)](absl::StatusOr<grpc::ByteBuffer> response) mutable {
     BlockAnswer answer;
     if (response.ok()) {
@@ -146,6 +159,7 @@ void StartRead(std::shared_ptr<Core> core, std::string_view location, TakeBuffer
     } else {
       answer.status = response.status();
     }
+    CountRead(core->estimator, answer);
     std::move(done)(std::move(answer));
   };
   const bool hedged = core->options.hedge_reads && core->fleet->several();

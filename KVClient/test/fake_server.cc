@@ -77,6 +77,8 @@ class FakeServer::Service : public KVStoreService::Service {
         auto* its = response->add_locations();
         its->set_hash(chunk.hash());
         its->set_location(location);
+        its->set_size(write.ByteSizeLong());
+        its->set_tier(BLOCK_TIER_RAM);
         break;
       }
       if (found == nullptr) break;

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -131,6 +132,10 @@ struct BlockAnswer {
 // for several blocks at a time.
 using PlaceBuffer = std::function<std::span<std::byte>(size_t index, size_t bytes)>;
 
+// How many leading blocks of a read are there: what a prompt can be continued from where a read's
+// timeout ended it. Blocks behind a gap are of no use.
+size_t ArrivedPrefix(std::span<const BlockAnswer> blocks);
+
 struct WriteAnswer {
   int blocks_written = 0;                // acknowledged, those that were there already included
   std::vector<hash_t> hashes;            // of all full blocks of the prompt
@@ -170,6 +175,7 @@ class Client {
                           std::function<void(size_t index, BlockAnswer)> on_block,
                           absl::AnyInvocable<void() &&> done);
   // The same, blocking: memory[i] is for locations[i]. REQUIRES: as many of one as of the other.
+  // With a short timeout it brings what arrives in time: see ArrivedPrefix.
   std::vector<BlockAnswer> StreamingRead(std::span<const std::string> locations,
                                          std::span<const std::span<std::byte>> memory,
                                          const CallOptions& call = {});
@@ -196,6 +202,12 @@ class Client {
                         size_t first_block, std::vector<std::span<const std::byte>> buffers,
                         const CallOptions& call,
                         absl::AnyInvocable<void(absl::StatusOr<WriteAnswer>) &&> done);
+
+  // How long loading these blocks together would take: a round trip, and their bytes at the rates
+  // that this client's reads had of late, from the servers' RAM and from below it. For weighing it
+  // against computing them. nullopt before anything was read, and where a size is not known.
+  std::optional<std::chrono::microseconds> EstimateLoad(
+      std::span<const ::BlockLocation> blocks) const;
 
   // How the servers fare. Cheap enough to be asked every second.
   ClientStats stats() const;
