@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -139,7 +138,6 @@ class FleetTest(unittest.TestCase):
         self.assertFalse(report["shared_store"])
         self.assertGreaterEqual(report["servers"][victim]["times_left"], 1, output)
         self.assertTrue(all(server["up"] for server in report["servers"]), output)
-        print(f"longest call {report['longest_call_us'] / 1000:.0f} ms", file=sys.stderr)
         return report
 
     def victim_of(self, playground):

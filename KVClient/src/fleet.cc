@@ -63,9 +63,8 @@ bool Fleet::CanMoveOn(const absl::Status& status, std::span<const size_t> tried)
 }
 
 std::chrono::nanoseconds Fleet::HedgeDelay(size_t server) const {
-  const RecentLatency& latency = servers_[server].latency;
-  if (latency.samples() < kSamplesToHedge) return {};
-  return latency.Quantile(0.95);
+  const RecentLatency& reads = servers_[server].reads;
+  return reads.samples() < kSamplesToHedge ? std::chrono::nanoseconds(0) : reads.Quantile(0.95);
 }
 
 ClientStats Fleet::stats() const {
@@ -95,10 +94,11 @@ ClientStats Fleet::stats() const {
   return stats;
 }
 
-Fleet::Attempt::Attempt(std::shared_ptr<Fleet> fleet, size_t server, int64_t load,
-                        grpc::ClientContext* context)
+Fleet::Attempt::Attempt(std::shared_ptr<Fleet> fleet, size_t server, Operation operation,
+                        int64_t load, grpc::ClientContext* context)
     : fleet_(std::move(fleet)),
       server_(server),
+      operation_(operation),
       load_(load),
       context_(context),
       was_up_(fleet_->router_.up(server)) {
@@ -145,6 +145,10 @@ absl::Status Fleet::Attempt::Ended(const absl::Status& status, bool blame, bool 
   const bool others = its.in_flight.load() > 1;
   switch (status.code()) {
     case absl::StatusCode::kOk:
+      if (measure && operation_ == Operation::kRead) {
+        Count(its.blocks_read);
+        its.reads.Add(took);
+      }
       fleet_->Heard(server_, others);
       fleet_->Report(server_, Router::Outcome::kAnswered, took, was_up_, {});
       return status;

@@ -71,7 +71,7 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
   // Whether an attempt may follow one that failed, at once elsewhere (`moving`) or after a pause.
   bool MayRetry(bool moving) { return !several() || budget_.Take(moving); }
 
-  // How long a server's reads took of late; 0 where too few are known to tell.
+  // The p95 of a server's Reads of late; 0 where too few are known to tell.
   std::chrono::nanoseconds HedgeDelay(size_t server) const;
   void CountHedge(size_t server) { Count(servers_[server].hedges); }
   void CountHedgeWon(size_t server) { Count(servers_[server].hedges_won); }
@@ -87,7 +87,7 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
   class Attempt {
    public:
     // `context` outlives this.
-    Attempt(std::shared_ptr<Fleet> fleet, size_t server, int64_t load,
+    Attempt(std::shared_ptr<Fleet> fleet, size_t server, Operation operation, int64_t load,
             grpc::ClientContext* context);
     ~Attempt();
     Attempt(const Attempt&) = delete;
@@ -105,6 +105,7 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
     friend class Fleet;
     const std::shared_ptr<Fleet> fleet_;
     const size_t server_;
+    const Operation operation_;
     const int64_t load_;
     grpc::ClientContext* const context_;
     const Clock::time_point start_ = Clock::now();
@@ -125,7 +126,8 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
     std::atomic<uint64_t> calls{0}, blocks_read{0}, failures{0}, retries{0}, hedges{0},
         hedges_won{0}, overflowed{0}, second_home{0}, left{0};
     std::atomic<bool> pinging{false};
-    RecentLatency latency;
+    RecentLatency latency;  // of all answers
+    RecentLatency reads;    // of Reads
     absl::Mutex mutex;
     Attempt* attempts ABSL_GUARDED_BY(mutex) =
         nullptr;  // that run, where there are several servers

@@ -136,7 +136,7 @@ class Stream {
         lease_(fleet().pool(server).Acquire(kReadLoad)) {
     context_.set_deadline(ToSystem(read_->deadline()));
     context_.set_initial_metadata_corked(true);  // goes out with the first request
-    at_server_.emplace(read_->core()->fleet, server_, 0, &context_);
+    at_server_.emplace(read_->core()->fleet, server_, Fleet::Operation::kRead, 0, &context_);
     stream_ = lease_.stub().PrepareCall(&context_, "/kvstore.KVStoreService/StreamingRead",
                                         lease_.queue().queue());
   }

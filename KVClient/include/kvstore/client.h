@@ -80,7 +80,7 @@ struct ServerStats {
   bool up = true;            // false: left, and pinged until it answers
   int64_t in_flight = 0;     // calls and streams that run
   uint64_t calls = 0;        // calls and streams sent, retries and hedges included
-  uint64_t blocks_read = 0;  // that streams brought
+  uint64_t blocks_read = 0;  // by Reads and streams, misses included
   uint64_t failures = 0;     // calls and streams that ended with an error
   uint64_t retries = 0;      // calls and streams that came here after one had failed somewhere
   uint64_t times_left = 0;   // since it was unavailable, silent, or far slower than the others
