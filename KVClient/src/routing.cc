@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 namespace kvstore::client {
@@ -87,6 +88,7 @@ uint32_t DemandTable::Count(RouteKey key, uint32_t window) {
   };
   std::atomic<uint64_t>* least = nullptr;
   uint32_t fewest = UINT32_MAX;
+  total_.store((uint64_t{window & 0xffff} << 48) | (total(window) + 1), std::memory_order_relaxed);
   const auto pack = [&](uint32_t count) {
     return tag << 32 | uint64_t{window & 0xffff} << 16 | std::min(count, 0xffffu);
   };
@@ -113,6 +115,12 @@ uint32_t DemandTable::Count(RouteKey key, uint32_t window) {
     least->compare_exchange_strong(slot, pack(1), std::memory_order_relaxed);
   }
   return 1;
+}
+
+uint64_t DemandTable::total(uint32_t window) const {
+  const uint64_t packed = total_.load(std::memory_order_relaxed);
+  const uint32_t age = (window - static_cast<uint32_t>(packed >> 48)) & 0xffff;
+  return age > 47 ? 0 : (packed & ((uint64_t{1} << 48) - 1)) >> age;
 }
 
 // What a call may go to: what is up and not tried; or, where that is nothing, less strictly.
@@ -189,10 +197,14 @@ Router::Choice Router::Pick(const Route& route, int64_t load, Time now,
   if (route.kind == Kind::kChunkRead && tried.empty()) {
     const auto window = static_cast<uint32_t>(now / options_.hot_window);
     const uint32_t reads = demand_.Count(route.key, window);
-    if (reads >= options_.hot_reads && reads % 2 == 1) {
-      const size_t second = Next(route.key, usable, first);
-      choice.second_home = second != size();
-      if (choice.second_home) wanted = second;
+    const size_t turn = reads < options_.hot_reads ? 0 : reads % HomesOf(reads, window);
+    if (turn > 0) {
+      // The third and further ones are the homes of other keys, so that each takes one look at the
+      // servers and not as many as there are before it.
+      const size_t other = turn == 1 ? Next(route.key, usable, first)
+                                     : Next(Mix(route.key + turn), usable, std::nullopt);
+      choice.second_home = other != size() && other != first;
+      if (choice.second_home) wanted = other;
     }
   }
   const bool second_home = choice.second_home;
@@ -200,6 +212,14 @@ Router::Choice Router::Pick(const Route& route, int64_t load, Time now,
   choice.second_home = second_home && !choice.overflowed;
   choice.up = any_up;
   return choice;
+}
+
+size_t Router::HomesOf(uint32_t reads, uint32_t window) const {
+  // Of all reads, in even shares of a server.
+  const double shares = static_cast<double>(reads) * static_cast<double>(servers_up()) /
+                        static_cast<double>(std::max<uint64_t>(demand_.total(window), 1));
+  const auto homes = static_cast<size_t>(std::ceil(shares / options_.hot_share));
+  return std::clamp<size_t>(homes, 2, std::max<size_t>(2, std::min(options_.most_homes, size())));
 }
 
 Router::Choice Router::PickBounded(RouteKey key, int64_t load, const Usable& usable,

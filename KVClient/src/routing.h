@@ -74,9 +74,12 @@ struct RouterOptions {
   std::chrono::nanoseconds slow_floor = std::chrono::milliseconds(100);
   int slow_samples = 20;  // since it was taken back, before which it is not judged
 
-  // A chunk that this client has read this often is read from two homes. The count is halved every
-  // window.
+  // A chunk that this client has read this often is read from two homes, or from as many more as
+  // bring each of them no more than `hot_share` of a server's even share of all reads. Counts are
+  // halved every window.
   uint32_t hot_reads = 32;
+  double hot_share = 0.1;
+  size_t most_homes = 64;
   std::chrono::nanoseconds hot_window = std::chrono::seconds(1);
 };
 
@@ -86,12 +89,15 @@ class DemandTable {
  public:
   // Counts one read of `key` in the window numbered `window`. The reads of late, this one included.
   uint32_t Count(RouteKey key, uint32_t window);
+  // Of all keys.
+  uint64_t total(uint32_t window) const;
 
  private:
   static constexpr size_t kSets = 1024, kWays = 4;  // 32 KiB
   // The key's upper half, 32 bits | window, 16 | count, 16.
   std::unique_ptr<std::atomic<uint64_t>[]> slots_ =
       std::make_unique<std::atomic<uint64_t>[]>(kSets * kWays);
+  std::atomic<uint64_t> total_{0};  // window, 16 | count, 48
 };
 
 // Thread-safe. Times are since any fixed instant, and given by the caller.
@@ -101,7 +107,7 @@ class Router {
   enum class Kind {
     kPartition,  // to the key's home if it is up, however loaded: only it has the partition
     kChunk,      // to the key's home, within its bound
-    kChunkRead,  // likewise, and where the key is in great demand in turns to its first two
+    kChunkRead,  // likewise, and where the key is in great demand in turns to several homes
     kAny,        // to the one of two, chosen at random, that has less on the way
   };
   struct Route {
@@ -111,7 +117,7 @@ class Router {
   struct Choice {
     size_t server = 0;
     bool overflowed = false;   // its home has too much on the way
-    bool second_home = false;  // the key is hot, and it was the second's turn
+    bool second_home = false;  // the key is hot, and it was the second's turn, or a further one's
     bool up = true;            // false: none that was left to choose from is
   };
 
@@ -182,6 +188,8 @@ class Router {
   // The first home behind `behind` in the key's order that is usable; size() without one.
   struct Usable;
   size_t Next(RouteKey key, const Usable& usable, std::optional<size_t> behind) const;
+  // Of a key in great demand.
+  size_t HomesOf(uint32_t reads, uint32_t window) const;
   Choice PickBounded(RouteKey key, int64_t load, const Usable& usable, size_t first) const;
   size_t PickLessLoaded(const Usable& usable);
   bool IsSlow(size_t server) const;

@@ -85,7 +85,7 @@ struct ServerStats {
   uint64_t retries = 0;      // calls and streams that came here after one had failed somewhere
   uint64_t times_left = 0;   // since it was unavailable, silent, or far slower than the others
   uint64_t overflowed = 0;   // calls and blocks that came here since their home had too much to do
-  uint64_t second_home = 0;  // reads of blocks in great demand that came here as their second home
+  uint64_t second_home = 0;  // reads of blocks in great demand that came here as a further home
   uint64_t hedges_sent = 0;  // second requests that came here
   uint64_t hedges_won = 0;   // and answered first
   std::chrono::microseconds latency_p50{0};  // of what it answered of late
