@@ -48,37 +48,37 @@ void SharedContainers::Open(const Container& container, Use use, Done done) {
 }
 
 void SharedContainers::FetchKey(const Container& container, Use use, int attempts) {
-  storage_.Get(LocationKeyId(container), absl::Now() + kOpenTimeout,
-               [this, container, use, attempts](absl::StatusOr<Blob> blob) {
-                 if (IsMissing(blob.status()) && use == Use::kWrite && attempts <= kMaxAttempts) {
-                   return MakeKey(container, attempts);
-                 }
-                 if (!blob.ok()) return Opened(container, blob.status());
-                 KeyFetched(container, ParseLocationKey(*blob));
-               });
+  storage_->Get(LocationKeyId(container), absl::Now() + kOpenTimeout,
+                [this, container, use, attempts](absl::StatusOr<Blob> blob) {
+                  if (IsMissing(blob.status()) && use == Use::kWrite && attempts <= kMaxAttempts) {
+                    return MakeKey(container, attempts);
+                  }
+                  if (!blob.ok()) return Opened(container, blob.status());
+                  KeyFetched(container, ParseLocationKey(*blob));
+                });
 }
 
 void SharedContainers::MakeKey(const Container& container, int attempts) {
   absl::StatusOr<Blob> fresh = NewLocationKey();
   if (!fresh.ok()) return Opened(container, fresh.status());
-  storage_.Put(LocationKeyId(container), *std::move(fresh), absl::Now() + kOpenTimeout,
-               [this, container, attempts](const absl::Status& status) {
-                 if (!status.ok() && !absl::IsAlreadyExists(status)) {
-                   return Opened(container, status);
-                 }
-                 FetchKey(container, Use::kWrite, attempts + 1);  // the winner's
-               });
+  storage_->Put(LocationKeyId(container), *std::move(fresh), absl::Now() + kOpenTimeout,
+                [this, container, attempts](const absl::Status& status) {
+                  if (!status.ok() && !absl::IsAlreadyExists(status)) {
+                    return Opened(container, status);
+                  }
+                  FetchKey(container, Use::kWrite, attempts + 1);  // the winner's
+                });
 }
 
 void SharedContainers::KeyFetched(const Container& container,
                                   absl::StatusOr<LocationCodec::Key> key) {
   if (!key.ok()) return Opened(container, key.status());
-  storage_.Follow(container.account, container.name, &listener_, absl::Now() + kOpenTimeout,
-                  [this, container, key](const absl::Status& followed) {
-                    // Where the log is away, blobs are asked for one by one until it is back.
-                    if (absl::IsResourceExhausted(followed)) return Opened(container, followed);
-                    Opened(container, key);
-                  });
+  storage_->Follow(container.account, container.name, &listener_, absl::Now() + kOpenTimeout,
+                   [this, container, key](const absl::Status& followed) {
+                     // Where the log is away, blobs are asked for one by one until it is back.
+                     if (absl::IsResourceExhausted(followed)) return Opened(container, followed);
+                     Opened(container, key);
+                   });
 }
 
 void SharedContainers::Opened(const Container& container, absl::StatusOr<LocationCodec::Key> key) {

@@ -25,9 +25,9 @@ class SharedContainers {
   // Reading asks whether a container is there; only writing makes it.
   enum class Use { kRead, kWrite };
 
-  // Both outlive this.
+  // Both outlive this. A store that nobody shares gives null, and opens no container.
   SharedContainers(SharedBlobStore* storage, BlobListener* listener)
-      : storage_(*storage), listener_(*listener) {}
+      : storage_(storage), listener_(*listener) {}
 
   // The container's codec, which lives as long as this. NOT_FOUND, without a message, to a reader
   // of a container that nobody has written to. UNAVAILABLE and the like where the storage is; the
@@ -48,7 +48,7 @@ class SharedContainers {
   void KeyFetched(const Container& container, absl::StatusOr<LocationCodec::Key> key);
   void Opened(const Container& container, absl::StatusOr<LocationCodec::Key> key);
 
-  SharedBlobStore& storage_;
+  SharedBlobStore* const storage_;
   BlobListener& listener_;
   absl::Mutex mutex_;
   std::map<std::pair<std::string, std::string>, Entry> entries_ ABSL_GUARDED_BY(mutex_);
