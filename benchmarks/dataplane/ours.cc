@@ -147,7 +147,7 @@ class Ours : public Contender {
 
 MadeContender MakeOurs(const Options& options) {
   auto client =
-      Client::Create({.servers = options.target, .resource = options.storage, .container = "kv"});
+      Client::Create({.servers = options.target, .resource = options.storage, .container = "bench"});
   if (!client.ok()) return client.status();
   return std::make_unique<Ours>(options, *std::move(client));
 }

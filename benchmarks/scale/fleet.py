@@ -1,5 +1,5 @@
-"""Servers that share a container, each a host of its own on a network with a round-trip time: network
-namespaces, joined by a bridge in that of the clients, with netem on every link. Needs root."""
+"""Servers that share a container, each a host of its own at a round-trip time from the clients: network
+namespaces, with a link that takes time from that of the clients to each. Needs root."""
 import ctypes
 import os
 import re
@@ -15,8 +15,10 @@ CLIENT_ADDRESS = "10.77.0.1"
 PORT, METRICS_PORT = 50051, 9464
 START_TIMEOUT_S, STOP_TIMEOUT_S = 60, 30
 CLONE_NEWNET = 0x40000000
-# What a path of 20 ms at 20 Gbit/s holds; docs/OPERATIONS.md tells operators the same.
-SYSCTLS = {"net/ipv4/tcp_rmem": "4096 131072 67108864", "net/ipv4/tcp_wmem": "4096 131072 67108864",
+MTU = 65000  # so that links in user space carry gigabytes a second
+# What a path of 20 ms at 20 Gbit/s holds, and blocks at once where a connection has been idle;
+# docs/OPERATIONS.md tells operators the same.
+SYSCTLS = {"net/ipv4/tcp_rmem": "4096 8388608 67108864", "net/ipv4/tcp_wmem": "4096 8388608 67108864",
            "net/ipv4/tcp_slow_start_after_idle": "0"}
 
 
@@ -37,34 +39,39 @@ def tune(namespace):
 
 
 class Network:
-    """Makes the clients' namespace and one for each server; this process enters the clients'."""
+    """Makes the clients' namespace and one for each server, with a link to each that takes time
+    (delay_link.cc); this process enters the clients'."""
 
-    def __init__(self, servers):
+    def __init__(self, servers, programs):
         name = f"kvscale-{os.getpid()}"
         self.clients = f"{name}-c"
         self.hosts = [f"{name}-{i}" for i in range(servers)]
-        self.made = []
+        self.made, self.links = [], []
         try:
-            self._make()
+            self._make(os.path.join(programs, "delay_link"))
         except BaseException:
             self.remove()
             raise
 
-    def _make(self):
+    def _make(self, program):
         for namespace in (self.clients, *self.hosts):
             run("ip", "netns", "add", namespace)
             self.made.append(namespace)
             run("ip", "-n", namespace, "link", "set", "lo", "up")
             tune(namespace)
-        run("ip", "-n", self.clients, "link", "add", "bridge", "type", "bridge")
-        run("ip", "-n", self.clients, "addr", "add", CLIENT_ADDRESS + "/24", "dev", "bridge")
-        run("ip", "-n", self.clients, "link", "set", "bridge", "up")
+        run("ip", "-n", self.clients, "addr", "add", CLIENT_ADDRESS + "/32", "dev", "lo")
         for i, host in enumerate(self.hosts):
-            run("ip", "link", "add", f"to{i}", "netns", self.clients, "type", "veth",
-                "peer", "name", "net", "netns", host)
-            run("ip", "-n", self.clients, "link", "set", f"to{i}", "master", "bridge", "up")
-            run("ip", "-n", host, "addr", "add", self.address(i) + "/24", "dev", "net")
-            run("ip", "-n", host, "link", "set", "net", "up")
+            link = subprocess.Popen([program, self.clients, f"to{i}", host, "net"],
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self.links.append(link)
+            if link.stdout.readline() != "ready\n":
+                raise RuntimeError("delay_link did not start")
+            for namespace, device, own, peer in (
+                    (self.clients, f"to{i}", CLIENT_ADDRESS, self.address(i)),
+                    (host, "net", self.address(i), CLIENT_ADDRESS)):
+                run("ip", "-n", namespace, "addr", "add", own, "peer", peer, "dev", device)
+                run("ip", "-n", namespace, "link", "set", device, "mtu", str(MTU), "txqueuelen",
+                    "10000", "up")
         enter_namespace(self.clients)
 
     @staticmethod
@@ -73,15 +80,19 @@ class Network:
 
     def set_rtt(self, milliseconds):
         """Half of it each way."""
-        for i, host in enumerate(self.hosts):
-            for namespace, device in ((self.clients, f"to{i}"), (host, "net")):
-                subprocess.run(["tc", "-n", namespace, "qdisc", "del", "dev", device, "root"],
-                               capture_output=True)
-                if milliseconds > 0:
-                    run("tc", "-n", namespace, "qdisc", "add", "dev", device, "root", "netem",
-                        "delay", f"{milliseconds * 500}us", "limit", "100000")
+        for link in self.links:
+            link.stdin.write(f"{milliseconds * 500}\n")
+            link.stdin.flush()
 
     def remove(self):
+        for link in self.links:
+            link.stdin.close()
+            try:
+                link.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                link.kill()
+                link.wait()
+            link.stdout.close()
         for namespace in self.made:
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
 
@@ -145,19 +156,20 @@ class Server:
 class Fleet:
     """`with` ends all of it."""
 
-    def __init__(self, servers, program):
+    def __init__(self, servers, programs):
         self.servers, self.azurite, self.network = [], None, None
+        self.program = os.path.join(programs, "KVStoreServer")
         try:
-            self.network = Network(servers)
+            self.network = Network(servers, programs)
             self.azurite = Azurite(host=CLIENT_ADDRESS, port=10000)
             for i in range(servers):
-                self.start(i, program)
+                self.start(i)
         except BaseException:
             self.__exit__()
             raise
 
-    def start(self, number, program):
-        server = Server(self.network, number, program, self.azurite.connection_string())
+    def start(self, number):
+        server = Server(self.network, number, self.program, self.azurite.connection_string())
         self.servers[number:number + 1] = [server]
 
     def names(self, without=()):

@@ -100,7 +100,7 @@ def check_moved(fleet, programs, data, checks):
                f"<= 1.5/{servers}", 0 < share <= 1.5 / servers)
 
 
-def check_failover(fleet, programs, data, checks, program):
+def check_failover(fleet, programs, data, checks):
     victim = fleet.servers[0]
 
     def kill():
@@ -108,7 +108,7 @@ def check_failover(fleet, programs, data, checks, program):
         victim.kill()
     code, report, output = playground(programs, data, fleet.names(), fleet.azurite.endpoint, kill,
                                       rounds=10)
-    fleet.start(0, program)
+    fleet.start(0)
     checks.add("one server killed: exit code", code, "0", code == 0)
     checks.add("one server killed: mismatches", report["mismatches"], "0",
                report["mismatches"] == 0)
@@ -120,24 +120,25 @@ def check_failover(fleet, programs, data, checks, program):
 
 
 def established():
-    lines = subprocess.run(["ss", "-Htn", "state", "established", "dport", "=", ":50051"],
-                           stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    return len(lines)
+    lines = subprocess.run(["ss", "-Htn"], stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return sum(line.split()[4].endswith(":50051") for line in lines)
 
 
 def check_connections(fleet, programs, checks):
     clients = MOST_CONNECTIONS // (2 * len(fleet.servers))
     options = ("--op", "read", "--bytes", str(BLOCK), "--blocks", str(PROMPT), "--in-flight", "2",
-               "--seconds", "6")
+               "--seconds", "8")
     with multiprocessing.pool.ThreadPool(clients) as pool:
         running = [pool.apply_async(bench, (programs, fleet.names(), fleet.azurite.endpoint, *options))
                    for _ in range(clients)]
-        time.sleep(4)
-        connections = established()
+        connections = 0
+        while not all(each.ready() for each in running):
+            connections = max(connections, established())
+            time.sleep(0.2)
         results = [each.get(RUN_TIMEOUT_S) for each in running]
     failures = sum(result["failures"] for result in results)
     checks.add(f"{clients} clients, {connections} connections: failed reads", failures, "0",
-               failures == 0 and connections > 0)
+               failures == 0 and connections >= 0.9 * 2 * clients * len(fleet.servers))
 
 
 def measure(fleet, programs, rtts, depths, checks):
@@ -183,15 +184,14 @@ def main():
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("scale: network namespaces need root")
-    program = os.path.join(options.programs, "KVStoreServer")
     sizes, rtts = ([4], [0, 20]) if options.quick else ([1, 2, 4, 8], [0, 1, 5, 20])
     depths = [1, 8, 32] if options.quick else [1, 4, 16, 64]
     results, failed = [], 0
     for servers in sizes:
         # A process of its own, since it enters a namespace.
         queue = multiprocessing.Queue()
-        child = multiprocessing.Process(target=one_size, args=(servers, program, options, rtts,
-                                                               depths, queue))
+        child = multiprocessing.Process(target=one_size, args=(servers, options, rtts, depths,
+                                                               queue))
         child.start()
         child.join()
         if child.exitcode != 0:
@@ -206,16 +206,16 @@ def main():
     sys.exit(1 if failed else 0)
 
 
-def one_size(servers, program, options, rtts, depths, queue):
+def one_size(servers, options, rtts, depths, queue):
     print(f"{servers} server{'s' if servers > 1 else ''}", flush=True)
     checks = Checks()
-    with Fleet(servers, program) as fleet:
+    with Fleet(servers, options.programs) as fleet:
         check_correctness(fleet, options.programs, options.data, checks)
         rows = measure(fleet, options.programs, rtts, depths, checks)
         check_connections(fleet, options.programs, checks)
         if servers > 1:
             check_moved(fleet, options.programs, options.data, checks)
-            check_failover(fleet, options.programs, options.data, checks, program)
+            check_failover(fleet, options.programs, options.data, checks)
     queue.put({"servers": servers, "checks": checks.rows, "rtts": rows, "missed": checks.failed})
 
 

@@ -8,6 +8,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 scripts/init/install_deps.sh iproute2
 scripts/init/install_azurite.sh >/dev/null
-scripts/run/build.sh release KVStoreServer KVPlayground bench_client
+scripts/run/build.sh release KVStoreServer KVPlayground bench_client delay_link
 exec /usr/bin/python3 -B benchmarks/scale/scale.py --programs build/release/bin \
   --data KVPlayground/data/conversation_tokens.json "$@"
