@@ -225,6 +225,7 @@ TEST_F(Fleet3, ADeadServerIsLeftAtOnceAndTakenBack) {
 }
 
 TEST_F(Fleet3, ACallToAServerThatHangsGoesElsewhereWithinASecond) {
+  SKIP_IF_SLOW();
   const size_t home = HomeOf("p");
   ASSERT_LT(home, 3u);
   servers_[home].Hang(true);

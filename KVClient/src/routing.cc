@@ -121,6 +121,11 @@ struct Router::Usable {
   std::span<const size_t> tried;
   bool only_up = true;
 
+  // Asks for less, in two steps: then any server will do.
+  void Relax() {
+    if (!only_up) tried = {};
+    only_up = false;
+  }
   bool operator()(size_t server) const {
     return (!only_up || servers[server].up.load(std::memory_order_relaxed)) &&
            (tried.empty() || !Contains(tried, server));
@@ -174,16 +179,14 @@ Router::Choice Router::Pick(const Route& route, int64_t load, Time now,
                             std::span<const size_t> tried) {
   if (size() == 1) return {.server = 0, .up = up(0)};
   Usable usable{servers_, tried};
-  bool any_up = true;
-  if ((servers_up() < size() || !tried.empty()) && !usable.Any()) {
-    any_up = false;
-    usable.only_up = false;
-    if (!usable.Any()) usable.tried = {};
+  if (route.kind == Kind::kAny) {
+    for (int step = 0; step < 2 && !usable.Any(); ++step) usable.Relax();
+    return {.server = PickLessLoaded(usable), .up = usable.only_up};
   }
-  if (route.kind == Kind::kAny) return {.server = PickLessLoaded(usable), .up = any_up};
-
-  const size_t first = Next(route.key, usable, std::nullopt);
-  if (route.kind == Kind::kPartition) return {.server = first, .up = any_up};
+  // Servers go down meanwhile: what was usable a moment ago need not be now.
+  size_t first;
+  while ((first = Next(route.key, usable, std::nullopt)) == size()) usable.Relax();
+  if (route.kind == Kind::kPartition) return {.server = first, .up = usable.only_up};
   Choice choice;
   size_t wanted = first;
   if (route.kind == Kind::kChunkRead && tried.empty()) {
@@ -198,7 +201,7 @@ Router::Choice Router::Pick(const Route& route, int64_t load, Time now,
   const bool second_home = choice.second_home;
   choice = PickBounded(route.key, load, usable, wanted);
   choice.second_home = second_home && !choice.overflowed;
-  choice.up = any_up;
+  choice.up = usable.only_up;
   return choice;
 }
 
