@@ -318,7 +318,7 @@ TEST_F(Fleet3, ASlowServerIsLeft) {
   const auto tokens = TestTokens(60);
   ASSERT_TRUE(client_->WritePrompt("p", tokens, 0, blocks.spans).ok());
   const auto found = client_->Lookup("p", tokens);
-  servers_[0].DelayReads(150);
+  servers_[0].DelayReads(300);
   const absl::Time deadline = absl::Now() + absl::Seconds(20);
   TestRoom room(1, 1000);
   size_t next = 0;
@@ -333,7 +333,7 @@ TEST_F(Fleet3, ASlowServerIsLeft) {
   EXPECT_LE(servers_[0].read().size(), before + 3);
 }
 
-TEST_F(Fleet3, ABlockInGreatDemandIsReadFromTwoHomes) {
+TEST_F(Fleet3, ABlockInGreatDemandIsReadFromSeveralHomes) {
   SKIP_IF_SLOW();
   Share();
   const TestBlocks blocks(1, 500);
@@ -346,11 +346,11 @@ TEST_F(Fleet3, ABlockInGreatDemandIsReadFromTwoHomes) {
   std::vector<size_t> reads;
   for (const FakeServer& server : servers_) reads.push_back(server.read().size());
   std::sort(reads.begin(), reads.end());
-  EXPECT_EQ(reads[0], 0u);
-  EXPECT_GE(reads[1], 50u);
-  uint64_t second = 0;
-  for (const ServerStats& server : client_->stats().servers) second += server.second_home;
-  EXPECT_EQ(second, reads[1]);
+  EXPECT_GE(reads[0], 50u);  // all reads are of it, and three servers share them evenly
+  EXPECT_LE(reads[2], 150u);
+  uint64_t further = 0;
+  for (const ServerStats& server : client_->stats().servers) further += server.second_home;
+  EXPECT_EQ(further, 300 - reads[2]);
 }
 
 TEST_F(HedgingFleet3, AReadThatTakesLongIsSentToAnotherAndTheLoserTouchesNothing) {

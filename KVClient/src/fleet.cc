@@ -141,7 +141,9 @@ void Fleet::Attempt::Progress(Clock::duration latency) {
 
 absl::Status Fleet::Attempt::Ended(const absl::Status& status, bool blame, bool measure) {
   Server& its = fleet_->servers_[server_];
-  const auto took = measure ? Clock::now() - start_ : Clock::duration(0);
+  // A write is as slow as the storage, which the servers share, and comes to them in no even mix.
+  const bool tells = measure && operation_ != Operation::kWrite;
+  const auto took = tells ? Clock::now() - start_ : Clock::duration(0);
   const bool others = its.in_flight.load() > 1;
   switch (status.code()) {
     case absl::StatusCode::kOk:

@@ -60,6 +60,9 @@ bool Contains(std::span<const size_t> servers, size_t server) {
   return std::find(servers.begin(), servers.end(), server) != servers.end();
 }
 
+// Of a key in great demand, those that come in the key's own order.
+constexpr size_t kOrderedHomes = 4;
+
 }  // namespace
 
 RouteKey RouteKeyOf(std::span<const uint8_t> digest) {
@@ -202,10 +205,14 @@ Router::Choice Router::Pick(const Route& route, int64_t load, Time now,
     const uint32_t reads = demand_.Count(route.key, window);
     const size_t turn = reads < options_.hot_reads ? 0 : reads % HomesOf(reads, window);
     if (turn > 0) {
-      // The third and further ones are the homes of other keys, so that each takes one look at the
-      // servers and not as many as there are before it.
-      const size_t other = turn == 1 ? Next(route.key, usable, first)
-                                     : Next(Mix(route.key + turn), usable, std::nullopt);
+      size_t other = first;
+      if (turn < kOrderedHomes) {
+        for (size_t i = 0; i < turn && other != size(); ++i) other = Next(route.key, usable, other);
+      } else {
+        // The homes of other keys, so that each takes one look at the servers and not as many as
+        // there are before it.
+        other = Next(Mix(route.key + turn), usable, std::nullopt);
+      }
       choice.second_home = other != size() && other != first;
       if (choice.second_home) wanted = other;
     }

@@ -71,7 +71,7 @@ struct RouterOptions {
   // A server is slow whose moving latency is beyond both the floor and slow_factor x the median of
   // the others that are up. At most half of the servers are ejected for it.
   double slow_factor = 5;
-  std::chrono::nanoseconds slow_floor = std::chrono::milliseconds(100);
+  std::chrono::nanoseconds slow_floor = std::chrono::milliseconds(200);
   int slow_samples = 20;  // since it was taken back, before which it is not judged
 
   // A chunk that this client has read this often is read from two homes, or from as many more as

@@ -56,12 +56,14 @@ def replay(options, everyone, root):
 
 
 def index(options):
-    """The index's benchmark speaks JSON, one document on standard output; none where it is not."""
+    """What the index's benchmark says, a line of JSON for each size; none where it was not built."""
     program = os.path.join(options.programs, INDEX_PROGRAM)
     if not os.path.exists(program):
         return None
     done = subprocess.run([program], capture_output=True, text=True, timeout=INDEX_SECONDS)
-    return json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr[-300:]}
+    if done.returncode != 0:
+        return {"error": done.stderr[-300:]}
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def run(options, everyone, root):
