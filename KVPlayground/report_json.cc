@@ -82,7 +82,7 @@ ordered_json Servers(const ClientStats& client) {
                     {"retries", one.retries},
                     {"times_left", one.times_left},
                     {"overflowed", one.overflowed},
-                    {"second_home", one.second_home},
+                    {"further_home", one.further_home},
                     {"hedges_sent", one.hedges_sent},
                     {"hedges_won", one.hedges_won},
                     {"p50_us", one.latency_p50.count()},

@@ -8,6 +8,8 @@ import subprocess
 import threading
 import urllib.parse
 
+import processes
+
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -67,13 +69,7 @@ class Azurite:
                 f"BlobEndpoint={self.endpoint};")
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()  # killed, it would forget what its directory has
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        processes.end(self.process, STOP_TIMEOUT_S)  # killed, it would forget what its directory has
         self.reader.join()
         self.process.stdout.close()
 

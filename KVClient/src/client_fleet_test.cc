@@ -20,9 +20,9 @@ using ::testing::HasSubstr;
 
 constexpr int kResourceExhausted = 8;
 
-// A call that meets a server which hangs is done within kQuiet + kPingTime and what a busy machine
-// makes of it: long before its deadline.
-const absl::Duration kSoon = kThreadSanitizer ? absl::Seconds(60) : absl::Seconds(8);
+// A call that meets a server which hangs is done within kQuiet + kPingTime and what the machine
+// makes of it.
+const absl::Duration kSoon = kThreadSanitizer ? absl::Seconds(60) : absl::Milliseconds(1500);
 
 // ThreadSanitizer takes a tenth of a second for a call: what depends on time is not tested with it.
 #define SKIP_IF_SLOW() \
@@ -224,7 +224,7 @@ TEST_F(Fleet3, ADeadServerIsLeftAtOnceAndTakenBack) {
   EXPECT_EQ(servers_[home].written().size(), before + 1);
 }
 
-TEST_F(Fleet3, ACallToAServerThatHangsGoesElsewhereLongBeforeItsDeadline) {
+TEST_F(Fleet3, ACallToAServerThatHangsGoesElsewhereWithinASecond) {
   SKIP_IF_SLOW();
   const size_t home = HomeOf("p");
   ASSERT_LT(home, 3u);
@@ -244,7 +244,7 @@ TEST_F(Fleet3, ACallToAServerThatHangsGoesElsewhereLongBeforeItsDeadline) {
   EXPECT_TRUE(AwaitLog("answers again", absl::Seconds(10)));
 }
 
-TEST_F(Fleet3, AStreamOfAServerThatHangsGoesElsewhereLongBeforeItsDeadline) {
+TEST_F(Fleet3, AStreamOfAServerThatHangsGoesElsewhereWithinASecond) {
   SKIP_IF_SLOW();
   for (FakeServer& server : servers_) server.DelayReads(3000);  // and pings are answered
   // A server that works on it, for all that one knows, is not left.
@@ -349,7 +349,7 @@ TEST_F(Fleet3, ABlockInGreatDemandIsReadFromSeveralHomes) {
   EXPECT_GE(reads[0], 50u);  // all reads are of it, and three servers share them evenly
   EXPECT_LE(reads[2], 150u);
   uint64_t further = 0;
-  for (const ServerStats& server : client_->stats().servers) further += server.second_home;
+  for (const ServerStats& server : client_->stats().servers) further += server.further_home;
   EXPECT_EQ(further, 300 - reads[2]);
 }
 
@@ -367,13 +367,13 @@ TEST_F(HedgingFleet3, AReadThatTakesLongIsSentToAnotherAndTheLoserTouchesNothing
       ASSERT_TRUE(client_->Read(found->locations[i].location, room.spans[0]).found);
     }
   }
-  servers_[0].DelayReads(4000);
+  servers_[0].DelayReads(2000);
   for (size_t i = 0; i < kBlocks; ++i) {
     TestRoom room(1, 1000);
     const absl::Time start = absl::Now();
     const auto answer = client_->Read(found->locations[i].location, room.spans[0]);
     ASSERT_TRUE(answer.found) << answer.status;
-    EXPECT_LT(absl::Now() - start, absl::Seconds(3));
+    EXPECT_LT(absl::Now() - start, absl::Milliseconds(1500));
     ASSERT_EQ(std::memcmp(room.bytes[0].data(), blocks.bytes[i].data(), answer.bytes), 0);
   }  // and ASan would tell of a late write to a room that is gone
   uint64_t sent = 0, won = 0;

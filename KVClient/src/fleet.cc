@@ -50,7 +50,7 @@ size_t Fleet::Pick(Operation operation, const LocationKeys& keys, int64_t load,
   const Router::Choice choice = router_.Pick(route, load, SinceEpoch(Clock::now()), tried);
   Server& server = servers_[choice.server];
   if (choice.overflowed) Count(server.overflowed);
-  if (choice.second_home) Count(server.second_home);
+  if (choice.further_home) Count(server.further_home);
   return choice.server;
 }
 
@@ -85,7 +85,7 @@ ClientStats Fleet::stats() const {
                              .retries = read(server.retries),
                              .times_left = read(server.left),
                              .overflowed = read(server.overflowed),
-                             .second_home = read(server.second_home),
+                             .further_home = read(server.further_home),
                              .hedges_sent = read(server.hedges),
                              .hedges_won = read(server.hedges_won),
                              .latency_p50 = us(server.latency.Quantile(0.5)),

@@ -124,7 +124,7 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
     std::atomic<int64_t> owes{0};
     std::atomic<int64_t> in_flight{0};
     std::atomic<uint64_t> calls{0}, blocks_read{0}, failures{0}, retries{0}, hedges{0},
-        hedges_won{0}, overflowed{0}, second_home{0}, left{0};
+        hedges_won{0}, overflowed{0}, further_home{0}, left{0};
     std::atomic<bool> pinging{false};
     RecentLatency latency;  // of all answers
     RecentLatency reads;    // of Reads

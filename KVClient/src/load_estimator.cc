@@ -18,9 +18,11 @@ void LoadEstimator::RoundTrip(Duration network) {
   round_trip_us_ = down ? sample : round_trip_us_ + (sample - round_trip_us_) / 32;
 }
 
-void LoadEstimator::ReadBegins(Duration now) {
+void LoadEstimator::ReadsBegin(Duration now, size_t count) {
   absl::MutexLock lock(&mutex_);
-  if (reading_++ > 0) return;
+  const bool more = reading_ > 0;
+  reading_ += count;
+  if (more) return;
   since_ = now;
   stretch_ram_ = stretch_below_ = 0;
 }

@@ -26,8 +26,8 @@ class LoadEstimator {
   // A call of a few bytes was on the network for so long.
   void RoundTrip(Duration network);
 
-  // A read begins; each one that does ends.
-  void ReadBegins(Duration now);
+  // So many reads begin; each one that does ends.
+  void ReadsBegin(Duration now, size_t count = 1);
   // It brought so many bytes (0: it failed), and the server fetched them from below its RAM.
   void ReadEnds(Duration now, size_t bytes, bool from_below);
 
@@ -46,7 +46,7 @@ class LoadEstimator {
   Rate in_ram_ ABSL_GUARDED_BY(mutex_);
   Rate below_ ABSL_GUARDED_BY(mutex_);
   // Of the stretch that is being measured, while reads are under way.
-  int reading_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t reading_ ABSL_GUARDED_BY(mutex_) = 0;
   Duration since_ ABSL_GUARDED_BY(mutex_){0};
   uint64_t stretch_ram_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t stretch_below_ ABSL_GUARDED_BY(mutex_) = 0;

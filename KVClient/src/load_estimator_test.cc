@@ -12,7 +12,7 @@ constexpr size_t kBlock = 1'000'000;
 // Reads `blocks` at once, at so many bytes a microsecond behind a round trip.
 void Load(LoadEstimator& estimator, microseconds& now, int blocks, double rate,
           microseconds round_trip, bool below) {
-  for (int i = 0; i < blocks; ++i) estimator.ReadBegins(now);
+  estimator.ReadsBegin(now, blocks);
   now += round_trip;
   for (int i = 0; i < blocks; ++i) {
     now += microseconds(static_cast<int64_t>(kBlock / rate));
@@ -26,7 +26,7 @@ TEST(LoadEstimator, KnowsNothingBeforeAnythingWasRead) {
   EXPECT_FALSE(estimator.Estimate(kBlock, 0));
   estimator.RoundTrip(microseconds(300));
   EXPECT_FALSE(estimator.Estimate(kBlock, 0));
-  estimator.ReadBegins(microseconds(0));
+  estimator.ReadsBegin(microseconds(0));
   estimator.ReadEnds(microseconds(100), 0, false);
   EXPECT_FALSE(estimator.Estimate(kBlock, 0)) << "a read that failed tells nothing";
 }

@@ -150,7 +150,7 @@ void StartRead(std::shared_ptr<Core> core, std::string_view location, TakeBuffer
                        .operation = Fleet::Operation::kRead};
   if (core->fleet->several()) request.keys = KeysOf(location);
   timing.serialize_us = MicrosSince(timing.start);
-  core->estimator.ReadBegins(LoadEstimator::Now());
+  core->estimator.ReadsBegin(LoadEstimator::Now());
   auto decode = [core, timing, take = std::move(take),
                  done = std::move(done)](absl::StatusOr<grpc::ByteBuffer> response) mutable {
     BlockAnswer answer;

@@ -31,7 +31,7 @@ void StartLookup(std::shared_ptr<Core> core, std::string_view partition,
 void StartRead(std::shared_ptr<Core> core, std::string_view location, TakeBuffer take,
                const CallOptions& call, ReadDone done);
 
-// Tells the estimator of a read that has ended, once for each ReadBegins.
+// Tells the estimator of a read that has ended, once for each that began.
 void CountRead(LoadEstimator& estimator, const BlockAnswer& answer);
 
 void StartStreamingRead(std::shared_ptr<Core> core, std::vector<std::string> locations,

@@ -82,6 +82,7 @@ LocationKeys KeysOf(std::string_view location) {
 }
 
 uint32_t DemandTable::Count(RouteKey key, uint32_t window) {
+  total_.store(uint64_t{window & 0xffff} << 48 | (total(window) + 1), std::memory_order_relaxed);
   const uint64_t mixed = Mix(key);
   const uint64_t tag = mixed >> 32;
   std::atomic<uint64_t>* const set = &slots_[mixed % kSets * kWays];
@@ -91,7 +92,6 @@ uint32_t DemandTable::Count(RouteKey key, uint32_t window) {
   };
   std::atomic<uint64_t>* least = nullptr;
   uint32_t fewest = UINT32_MAX;
-  total_.store((uint64_t{window & 0xffff} << 48) | (total(window) + 1), std::memory_order_relaxed);
   const auto pack = [&](uint32_t count) {
     return tag << 32 | uint64_t{window & 0xffff} << 16 | std::min(count, 0xffffu);
   };
@@ -198,30 +198,28 @@ Router::Choice Router::Pick(const Route& route, int64_t load, Time now,
   size_t first;
   while ((first = Next(route.key, usable, std::nullopt)) == size()) usable.Relax();
   if (route.kind == Kind::kPartition) return {.server = first, .up = usable.only_up};
-  Choice choice;
-  size_t wanted = first;
-  if (route.kind == Kind::kChunkRead && tried.empty()) {
-    const auto window = static_cast<uint32_t>(now / options_.hot_window);
-    const uint32_t reads = demand_.Count(route.key, window);
-    const size_t turn = reads < options_.hot_reads ? 0 : reads % HomesOf(reads, window);
-    if (turn > 0) {
-      size_t other = first;
-      if (turn < kOrderedHomes) {
-        for (size_t i = 0; i < turn && other != size(); ++i) other = Next(route.key, usable, other);
-      } else {
-        // The homes of other keys, so that each takes one look at the servers and not as many as
-        // there are before it.
-        other = Next(Mix(route.key + turn), usable, std::nullopt);
-      }
-      choice.second_home = other != size() && other != first;
-      if (choice.second_home) wanted = other;
-    }
-  }
-  const bool second_home = choice.second_home;
-  choice = PickBounded(route.key, load, usable, wanted);
-  choice.second_home = second_home && !choice.overflowed;
+  const bool may_turn = route.kind == Kind::kChunkRead && tried.empty();
+  const size_t wanted = may_turn ? HomeInTurn(route.key, first, usable, now) : first;
+  Choice choice = PickBounded(route.key, load, usable, wanted);
+  choice.further_home = wanted != first && !choice.overflowed;
   choice.up = usable.only_up;
   return choice;
+}
+
+size_t Router::HomeInTurn(RouteKey key, size_t first, const Usable& usable, Time now) {
+  const auto window = static_cast<uint32_t>(now / options_.hot_window);
+  const uint32_t reads = demand_.Count(key, window);
+  if (reads < options_.hot_reads) return first;
+  const size_t turn = reads % HomesOf(reads, window);
+  size_t home = first;
+  if (turn < kOrderedHomes) {
+    for (size_t i = 0; i < turn && home != size(); ++i) home = Next(key, usable, home);
+  } else {
+    // The homes of other keys, so that each takes one look at the servers and not as many as there
+    // are before it.
+    home = Next(Mix(key + turn), usable, std::nullopt);
+  }
+  return home == size() ? first : home;
 }
 
 size_t Router::HomesOf(uint32_t reads, uint32_t window) const {

@@ -116,9 +116,9 @@ class Router {
   };
   struct Choice {
     size_t server = 0;
-    bool overflowed = false;   // its home has too much on the way
-    bool second_home = false;  // the key is hot, and it was the second's turn, or a further one's
-    bool up = true;            // false: none that was left to choose from is
+    bool overflowed = false;    // its home has too much on the way
+    bool further_home = false;  // the key is hot, and it was another's turn than the first's
+    bool up = true;             // false: none that was left to choose from is
   };
 
   enum class Outcome {
@@ -188,7 +188,8 @@ class Router {
   // The first home behind `behind` in the key's order that is usable; size() without one.
   struct Usable;
   size_t Next(RouteKey key, const Usable& usable, std::optional<size_t> behind) const;
-  // Of a key in great demand.
+  // Counts a read; the home that it is the turn of, and how many a key in great demand has.
+  size_t HomeInTurn(RouteKey key, size_t first, const Usable& usable, Time now);
   size_t HomesOf(uint32_t reads, uint32_t window) const;
   Choice PickBounded(RouteKey key, int64_t load, const Usable& usable, size_t first) const;
   size_t PickLessLoaded(const Usable& usable);

@@ -319,11 +319,11 @@ std::map<size_t, int> ReadsOfHot(Router& router, RouteKey hot, size_t every, Rou
   for (const RouteKey key : Keys(5000)) {
     const auto cold = router.Pick({Kind::kChunkRead, key}, 1, now);
     EXPECT_EQ(cold.server, router.Home(key));
-    EXPECT_FALSE(cold.second_home);
+    EXPECT_FALSE(cold.further_home);
     now += milliseconds(1);
     if (reads.empty() || key % every == 0) {
       const auto choice = router.Pick({Kind::kChunkRead, hot}, 1, now);
-      EXPECT_EQ(choice.second_home, choice.server != router.Home(hot));
+      EXPECT_EQ(choice.further_home, choice.server != router.Home(hot));
       ++reads[choice.server];
     }
   }

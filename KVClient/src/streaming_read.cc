@@ -326,8 +326,7 @@ void StreamingRead::Ended(size_t server, Part part, absl::Status status, bool pr
 void StartStreamingRead(std::shared_ptr<Core> core, std::vector<std::string> locations,
                         TakeBuffer take, const CallOptions& call, OnBlock on_block,
                         absl::AnyInvocable<void() &&> done) {
-  const LoadEstimator::Duration now = LoadEstimator::Now();
-  for (size_t i = 0; i < locations.size(); ++i) core->estimator.ReadBegins(now);
+  core->estimator.ReadsBegin(LoadEstimator::Now(), locations.size());
   OnBlock counted = [core, on_block = std::move(on_block)](size_t index, BlockAnswer answer) {
     CountRead(core->estimator, answer);
     on_block(index, std::move(answer));

@@ -76,7 +76,6 @@ class PrefixPolicy {
   void Detach(uint32_t slot);
   void Adopt(uint32_t orphan, Place place);
   void BecomeLeaf(uint32_t slot, bool hottest);
-  void OrphanChildren(uint32_t slot);
   void GoesOn(uint32_t slot, uint32_t turn, uint32_t gap);
   void Use(uint32_t slot, uint32_t turn);
   bool IsSampled(uint64_t mixed_key) const;

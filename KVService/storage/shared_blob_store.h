@@ -11,6 +11,7 @@
 
 #include "KVService/storage/blob_store.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -54,8 +55,10 @@ class SharedBlobStore : public BlobStore {
   // Whether all that was put into a followed container until a few seconds ago has been told.
   virtual bool UpToDate(const std::string& account, const std::string& container) const = 0;
 
-  // Whether a Get of it would be answered from a local disk.
-  virtual bool HasLocally(const BlobId& /*id*/) const { return false; }
+  // Tells which of `count` blobs a Get would answer from a local disk. Asks for no id where there
+  // is no such tier: making one costs more than looking it up.
+  virtual void FindLocal(size_t /*count*/, absl::FunctionRef<BlobId(size_t)> /*id*/,
+                         absl::FunctionRef<void(size_t)> /*found*/) const {}
 
   // What List would say of one blob. NOT_FOUND where there is none.
   virtual void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) = 0;

@@ -162,8 +162,9 @@ class ChunkStore : private BlobListener {
   struct Search;
   struct Looking;
   LookupResult Found(const Search& search, std::span<const MatchedBlock> chain);
-  wire::BlockTier TierBelowRam(const Container& container, const PartitionDigest& partition,
-                               const BlockId& id) const;
+  // Sets the tier of each block: RAM where `in_ram` says so.
+  void SetTiers(const Search& search, std::span<const BlockId> ids, const std::vector<bool>& in_ram,
+                LookupResult* result) const;
   void LookUpShared(const Container& container, const LookupQuery& query, absl::Time deadline,
                     LookupDone done);
   void Walk(std::unique_ptr<Looking> looking, bool may_probe);

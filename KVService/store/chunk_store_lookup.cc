@@ -82,20 +82,28 @@ ChunkStore::LookupResult ChunkStore::Found(const Search& search,
   }
   index_.Touch(handles);
   ram_.Touch(ids, &in_ram);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    result.blocks[i].tier = in_ram[i] ? wire::BlockTier::kRam
-                                      : TierBelowRam(search.container, search.partition, ids[i]);
-  }
+  SetTiers(search, ids, in_ram, &result);
   if (options_.prefetch) Prefetch(search.container, search.partition, ids);
   return result;
 }
 
-wire::BlockTier ChunkStore::TierBelowRam(const Container& container,
-                                         const PartitionDigest& partition,
-                                         const BlockId& id) const {
-  if (!shared_) return wire::BlockTier::kDisk;
-  const BlobId blob{container.account, container.name, BlobNameOf(partition, id.version)};
-  return shared_->HasLocally(blob) ? wire::BlockTier::kDisk : wire::BlockTier::kRemote;
+void ChunkStore::SetTiers(const Search& search, std::span<const BlockId> ids,
+                          const std::vector<bool>& in_ram, LookupResult* result) const {
+  thread_local std::vector<size_t> below;
+  below.clear();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    result->blocks[i].tier = in_ram[i]  ? wire::BlockTier::kRam
+                             : !shared_ ? wire::BlockTier::kDisk
+                                        : wire::BlockTier::kRemote;
+    if (!in_ram[i]) below.push_back(i);
+  }
+  if (!shared_ || below.empty()) return;
+  const auto id = [&](size_t k) {
+    return BlobId{search.container.account, search.container.name,
+                  BlobNameOf(search.partition, ids[below[k]].version)};
+  };
+  shared_->FindLocal(below.size(), id,
+                     [&](size_t k) { result->blocks[below[k]].tier = wire::BlockTier::kDisk; });
 }
 
 // ---- of a storage that is shared

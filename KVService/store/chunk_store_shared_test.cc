@@ -243,6 +243,48 @@ TEST_F(SharedTest, OfTwoServersTheFirstWriterWins) {
   EXPECT_EQ(BufferOf(ReadNow(*b.store, found[0].location)->chunk), "tensors of 0");
 }
 
+// A write hears that another server's block is there, whose bytes are damaged and which a read has
+// just begun to delete: it is stored anew, behind the deletion.
+TEST_F(SharedTest, AWriteOfABlockOnItsWayOutComesAfterIt) {
+  TestServer a(account_), b(account_);
+  WriteChain(*a.store, 1, 50);
+  EXPECT_THAT(LookupNow(*b.store, Tokens(1, 50)), SizeIs(1));  // it follows the container
+  b.way->PauseTelling();
+  TestChunk chunk{.hash = 5, .tokens = Tokens(1), .buffer = "tensors"};
+  chunk.digest = PrefixDigests(chunk.tokens)[0];
+  ASSERT_TRUE(WriteNow(*a.store, chunk)->stored);
+  const std::string location = LookupNow(*a.store, Tokens(1))[0].location;
+
+  b.way->HoldCallbacks(Call::kPut);
+  absl::StatusOr<ChunkStore::WriteResult> written;
+  absl::Notification done;
+  b.store->Write(kTestContainer, WireChunk(chunk), Encoded(chunk), Soon(), [&](auto outcome) {
+    written = std::move(outcome);
+    done.Notify();
+  });
+  ASSERT_EQ(b.way->held_callbacks(), 1u);
+  b.way->ResumeTelling();
+  ASSERT_TRUE(b.way
+                  ->List([&](const BlobInfo& info) {
+                    if (info.id.name.ends_with(fmt::format("{:016x}", 5))) {
+                      EXPECT_TRUE(account_->Corrupt(info.id));
+                    }
+                  })
+                  .ok());
+  b.way->HoldCallbacks(Call::kDelete);
+  EXPECT_TRUE(absl::IsNotFound(ReadNow(*b.store, location).status()));
+  ASSERT_EQ(b.way->held_callbacks(), 2u);
+  b.way->ReleaseCallbacks();
+  done.WaitForNotification();
+  ASSERT_TRUE(written.ok()) << written.status();
+  EXPECT_TRUE(written->stored);
+  const auto found = LookupNow(*b.store, Tokens(1));
+  ASSERT_THAT(found, SizeIs(1));
+  const auto read = ReadNow(*b.store, found[0].location);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(BufferOf(read->chunk), "tensors");
+}
+
 TEST_F(SharedTest, PrefetchBringsWhatALookupFound) {
   TestServer a(account_), b(account_, {.prefetch = true});
   WriteChain(*a.store, 5);

@@ -32,7 +32,7 @@ int Run(const FleetOptions& options, const std::string& json_path) {
     std::printf("%-24s %7zu %10llu %9.4f %9.4f %9.3f %9.3f %9.4f %9.4f\n", phase.name.c_str(),
                 phase.servers_up, static_cast<unsigned long long>(phase.reads), phase.hit_ratio,
                 phase.one_cache, phase.max_to_mean, phase.p99_to_mean, phase.overflowed,
-                phase.second_home);
+                phase.further_home);
     json["phases"].push_back({{"name", phase.name},
                               {"servers_up", phase.servers_up},
                               {"reads", phase.reads},
@@ -41,7 +41,7 @@ int Run(const FleetOptions& options, const std::string& json_path) {
                               {"max_to_mean", phase.max_to_mean},
                               {"p99_to_mean", phase.p99_to_mean},
                               {"overflowed", phase.overflowed},
-                              {"second_home", phase.second_home}});
+                              {"further_home", phase.further_home}});
   }
   if (json_path.empty()) return 0;
   std::ofstream file(json_path);

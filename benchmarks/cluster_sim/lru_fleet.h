@@ -20,7 +20,7 @@ class LruFleet {
   bool Read(uint32_t server, uint32_t block);
 
   size_t held(uint32_t server) const { return heads_[server].held; }
-  // Different blocks that are held at one server at least, and copies of all.
+  // Of all blocks at all servers.
   size_t copies() const { return at_.size(); }
 
   void Clear(uint32_t server);

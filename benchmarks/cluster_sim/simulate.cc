@@ -129,7 +129,7 @@ class Fleet {
         hits += caches_.Read(static_cast<uint32_t>(choice.server), block);
         one_hits += one_.Read(0, block);
         overflowed += choice.overflowed;
-        second += choice.second_home;
+        second += choice.further_home;
         ++phase.reads;
       }
     }
@@ -146,7 +146,7 @@ class Fleet {
     phase.max_to_mean = static_cast<double>(of_up.back()) / mean;
     phase.p99_to_mean = static_cast<double>(of_up[of_up.size() * 99 / 100]) / mean;
     phase.overflowed = static_cast<double>(overflowed) / all;
-    phase.second_home = static_cast<double>(second) / all;
+    phase.further_home = static_cast<double>(second) / all;
     return phase;
   }
 

@@ -29,8 +29,8 @@ struct Phase {
   double one_cache = 0;    // of one cache as large as all of those
   double max_to_mean = 0;  // reads of the busiest server to the mean of those up
   double p99_to_mean = 0;
-  double overflowed = 0;   // share of reads that went past a home with too much to do
-  double second_home = 0;  // and to a hot block's second
+  double overflowed = 0;    // share of reads that went past a home with too much to do
+  double further_home = 0;  // and to a hot block's second
 };
 
 struct Placement {

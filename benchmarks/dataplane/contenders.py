@@ -3,7 +3,11 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests"))
+import processes  # noqa: E402
 
 START_SECONDS = 60  # on a machine that is busy with other things
 STOP_SECONDS = 20
@@ -69,13 +73,7 @@ class Server:
             time.sleep(0.002)
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        processes.end(self.process, STOP_SECONDS)
         self.log.close()
 
 

@@ -9,6 +9,7 @@ import threading
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests"))
+import processes  # noqa: E402
 from azurite import Azurite  # noqa: E402
 
 CLIENT_ADDRESS = "10.77.0.1"
@@ -87,11 +88,7 @@ class Network:
     def remove(self):
         for link in self.links:
             link.stdin.close()
-            try:
-                link.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                link.kill()
-                link.wait()
+            processes.end(link, STOP_TIMEOUT_S)
             link.stdout.close()
         for namespace in self.made:
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
@@ -134,23 +131,14 @@ class Server:
         values = re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
         return sum(float(value) for value in values)
 
-    def _end(self):
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.reader.join()
-        self.process.stderr.close()
-
     def kill(self):
         self.process.kill()
-        self._end()
+        self.stop()
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            self._end()
+        processes.end(self.process, STOP_TIMEOUT_S)
+        self.reader.join()
+        self.process.stderr.close()
 
 
 class Fleet:

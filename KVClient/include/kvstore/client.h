@@ -77,17 +77,17 @@ struct ClientOptions {
 // One server, as this client has met it. Counts are since the client was made.
 struct ServerStats {
   std::string name;
-  bool up = true;            // false: left, and pinged until it answers
-  int64_t in_flight = 0;     // calls and streams that run
-  uint64_t calls = 0;        // calls and streams sent, retries and hedges included
-  uint64_t blocks_read = 0;  // by Reads and streams, misses included
-  uint64_t failures = 0;     // calls and streams that ended with an error
-  uint64_t retries = 0;      // calls and streams that came here after one had failed somewhere
-  uint64_t times_left = 0;   // since it was unavailable, silent, or far slower than the others
-  uint64_t overflowed = 0;   // calls and blocks that came here since their home had too much to do
-  uint64_t second_home = 0;  // reads of blocks in great demand that came here as a further home
-  uint64_t hedges_sent = 0;  // second requests that came here
-  uint64_t hedges_won = 0;   // and answered first
+  bool up = true;             // false: left, and pinged until it answers
+  int64_t in_flight = 0;      // calls and streams that run
+  uint64_t calls = 0;         // calls and streams sent, retries and hedges included
+  uint64_t blocks_read = 0;   // by Reads and streams, misses included
+  uint64_t failures = 0;      // calls and streams that ended with an error
+  uint64_t retries = 0;       // calls and streams that came here after one had failed somewhere
+  uint64_t times_left = 0;    // since it was unavailable, silent, or far slower than the others
+  uint64_t overflowed = 0;    // calls and blocks that came here since their home had too much to do
+  uint64_t further_home = 0;  // reads of blocks in great demand that came here as a further home
+  uint64_t hedges_sent = 0;   // second requests that came here
+  uint64_t hedges_won = 0;    // and answered first
   std::chrono::microseconds latency_p50{0};  // of what it answered of late
   std::chrono::microseconds latency_p95{0};
 };

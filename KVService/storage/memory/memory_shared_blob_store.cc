@@ -164,10 +164,10 @@ void MemorySharedBlobStore::Start(Call call, absl::Time deadline, Work work) {
   std::move(work)(std::move(refused));
 }
 
-void MemorySharedBlobStore::Answer(Callback callback) {
+void MemorySharedBlobStore::Answer(Call call, Callback callback) {
   {
     absl::MutexLock lock(&account_->mutex_);
-    if (holding_ && !closed_) {
+    if (holding_[call] && !closed_) {
       held_.push_back(std::move(callback));
       return;
     }
@@ -181,7 +181,7 @@ void MemorySharedBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
         [this, id = std::move(id), blob = std::move(blob), deadline,
          done = std::move(done)](absl::Status status) mutable {
           if (status.ok()) status = account_->Put(id, std::move(blob), deadline);
-          Answer([done = std::move(done), status = std::move(status)]() mutable {
+          Answer(kPut, [done = std::move(done), status = std::move(status)]() mutable {
             std::move(done)(std::move(status));
           });
         });
@@ -198,7 +198,7 @@ void MemorySharedBlobStore::Get(BlobId id, absl::Time deadline,
             account_->blobs_.Get(
                 id, deadline, [&result](absl::StatusOr<Blob> blob) { result = std::move(blob); });
           }
-          Answer([done = std::move(done), result = std::move(result)]() mutable {
+          Answer(kGet, [done = std::move(done), result = std::move(result)]() mutable {
             std::move(done)(std::move(result));
           });
         });
@@ -208,7 +208,7 @@ void MemorySharedBlobStore::Delete(BlobId id, absl::AnyInvocable<void(absl::Stat
   Start(kDelete, absl::InfiniteFuture(),
         [this, id = std::move(id), done = std::move(done)](absl::Status status) mutable {
           if (status.ok()) status = account_->Delete(id);
-          Answer([done = std::move(done), status = std::move(status)]() mutable {
+          Answer(kDelete, [done = std::move(done), status = std::move(status)]() mutable {
             std::move(done)(std::move(status));
           });
         });
@@ -245,7 +245,7 @@ void MemorySharedBlobStore::Stat(BlobId id, absl::Time deadline, Done<BlobInfo> 
           } else {
             result = std::move(status);
           }
-          Answer([done = std::move(done), result = std::move(result)]() mutable {
+          Answer(kStat, [done = std::move(done), result = std::move(result)]() mutable {
             std::move(done)(std::move(result));
           });
         });
@@ -270,7 +270,7 @@ void MemorySharedBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time d
           } else {
             result = std::move(status);
           }
-          Answer([done = std::move(done), result = std::move(result)]() mutable {
+          Answer(kListPrefix, [done = std::move(done), result = std::move(result)]() mutable {
             std::move(done)(std::move(result));
           });
         });
@@ -479,14 +479,19 @@ size_t MemorySharedBlobStore::hung_calls() const {
 
 void MemorySharedBlobStore::HoldCallbacks() {
   absl::MutexLock lock(&account_->mutex_);
-  holding_ = true;
+  holding_.fill(true);
+}
+
+void MemorySharedBlobStore::HoldCallbacks(Call call) {
+  absl::MutexLock lock(&account_->mutex_);
+  holding_[call] = true;
 }
 
 void MemorySharedBlobStore::ReleaseCallbacks() {
   std::vector<Callback> held;
   {
     absl::MutexLock lock(&account_->mutex_);
-    holding_ = false;
+    holding_.fill(false);
     held.swap(held_);
   }
   for (Callback& callback : held) std::move(callback)();

@@ -101,6 +101,7 @@ class MemorySharedBlobStore : public SharedBlobStore {
   // Calls take effect and yet their `done` is held until ReleaseCallbacks, which runs those held,
   // in order, on its thread.
   void HoldCallbacks();
+  void HoldCallbacks(Call call);  // of that kind, and those held already
   void ReleaseCallbacks();
   size_t held_callbacks() const;
   // Listeners hear nothing until ResumeTelling.
@@ -126,7 +127,7 @@ class MemorySharedBlobStore : public SharedBlobStore {
   absl::Status Refusal(Call call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(account_->mutex_);
   // Runs the work now, or when it is to be.
   void Start(Call call, absl::Time deadline, Work work) ABSL_LOCKS_EXCLUDED(account_->mutex_);
-  void Answer(Callback callback) ABSL_LOCKS_EXCLUDED(account_->mutex_);
+  void Answer(Call call, Callback callback) ABSL_LOCKS_EXCLUDED(account_->mutex_);
   void Run() ABSL_LOCKS_EXCLUDED(account_->mutex_);
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(account_->mutex_);
 
@@ -134,7 +135,7 @@ class MemorySharedBlobStore : public SharedBlobStore {
 
   bool closed_ ABSL_GUARDED_BY(account_->mutex_) = false;
   bool hanging_ ABSL_GUARDED_BY(account_->mutex_) = false;
-  bool holding_ ABSL_GUARDED_BY(account_->mutex_) = false;
+  std::array<bool, kCalls> holding_ ABSL_GUARDED_BY(account_->mutex_){};
   bool telling_paused_ ABSL_GUARDED_BY(account_->mutex_) = false;
   bool tell_from_thread_ ABSL_GUARDED_BY(account_->mutex_) = false;
   absl::Status down_ ABSL_GUARDED_BY(account_->mutex_);  // OK: up

@@ -363,10 +363,16 @@ bool TieredBlobStore::UpToDate(const std::string& account, const std::string& co
   return remote_->UpToDate(account, container);
 }
 
-bool TieredBlobStore::HasLocally(const BlobId& id) const {
+void TieredBlobStore::FindLocal(size_t count, absl::FunctionRef<BlobId(size_t)> id,
+                                absl::FunctionRef<void(size_t)> found) const {
+  std::vector<std::string> keys;
+  keys.reserve(count);
+  for (size_t i = 0; i < count; ++i) keys.push_back(KeyOf(id(i)));
   absl::MutexLock lock(&mutex_);
-  const LocalCopy* const copy = copies_.Find(KeyOf(id));
-  return copy != nullptr && copy->state == LocalCopy::State::kHeld;
+  for (size_t i = 0; i < count; ++i) {
+    const LocalCopy* const copy = copies_.Find(keys[i]);
+    if (copy != nullptr && copy->state == LocalCopy::State::kHeld) found(i);
+  }
 }
 
 // ---- numbers

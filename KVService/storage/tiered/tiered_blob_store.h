@@ -114,7 +114,8 @@ class TieredBlobStore : public SharedBlobStore {
   void Follow(const std::string& account, const std::string& container, BlobListener* listener,
               absl::Time deadline, FollowDone done) override;
   bool UpToDate(const std::string& account, const std::string& container) const override;
-  bool HasLocally(const BlobId& id) const override;
+  void FindLocal(size_t count, absl::FunctionRef<BlobId(size_t)> id,
+                 absl::FunctionRef<void(size_t)> found) const override;
   void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) override;
   void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
                   Done<std::vector<BlobInfo>> done) override;

@@ -117,8 +117,11 @@ TEST(TieredBlobStoreTest, ReadsLocallyWhileTheRemoteStoreIsDown) {
   ASSERT_TRUE(PutNow(*tier, Id("a"), MakeBlob(100, 1)).ok());
   tier.remote->SetDown(absl::UnavailableError("down"));
   EXPECT_TRUE(Holds(*tier, Id("a"), MakeBlob(100, 1)));
-  EXPECT_TRUE(tier->HasLocally(Id("a")));
-  EXPECT_FALSE(tier->HasLocally(Id("b")));
+  std::vector<size_t> local;
+  const BlobId ids[] = {Id("b"), Id("a")};
+  tier->FindLocal(
+      2, [&](size_t i) { return ids[i]; }, [&](size_t i) { local.push_back(i); });
+  EXPECT_EQ(local, std::vector<size_t>{1});
   EXPECT_TRUE(absl::IsUnavailable(GetNow(*tier, Id("b")).status()));
 }
 
