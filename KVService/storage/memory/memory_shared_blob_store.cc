@@ -444,6 +444,12 @@ void MemorySharedBlobStore::ResumeTelling() {
     behind = account_->ToTell();
   }
   for (const auto& follower : behind) account_->Tell(follower);
+  // The thread may have been faster and still be at it.
+  const auto told = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(account_->mutex_) {
+    return std::none_of(behind.begin(), behind.end(), [](const auto& f) { return f->telling; });
+  };
+  absl::MutexLock lock(&account_->mutex_);
+  account_->mutex_.Await(absl::Condition(&told));
 }
 
 void MemorySharedBlobStore::TellFromThread() {
