@@ -426,17 +426,19 @@ TEST_F(Fleet3, StatsNameTheServers) {
   ASSERT_TRUE(client_->Lookup("p", TestTokens(1)).ok());
   const ClientStats stats = client_->stats();
   ASSERT_EQ(stats.servers.size(), 3u);
-  uint64_t calls = 0;
+  uint64_t calls = 0, retries = 0;
   for (size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(stats.servers[i].name, servers_[i].address());
-    EXPECT_TRUE(stats.servers[i].up);
-    EXPECT_EQ(stats.servers[i].in_flight, 0);
-    calls += stats.servers[i].calls;
-    if (stats.servers[i].calls > 0) {
-      EXPECT_GT(stats.servers[i].latency_p95.count(), 0);
+    const ServerStats& server = stats.servers[i];
+    EXPECT_EQ(server.name, servers_[i].address());
+    EXPECT_TRUE(server.up || server.times_left > 0);  // a busy machine may have kept it silent
+    EXPECT_EQ(server.in_flight, 0);
+    calls += server.calls;
+    retries += server.retries;
+    if (server.calls > server.failures) {
+      EXPECT_GT(server.latency_p95.count(), 0);
     }
   }
-  EXPECT_EQ(calls, 1u);
+  EXPECT_EQ(calls, 1 + retries);
 }
 
 }  // namespace
