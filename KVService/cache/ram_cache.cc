@@ -85,7 +85,7 @@ void RamCache::Erase(const BlockId& id) {
   if (SlotOf(id)) Remove(id, &freed);
 }
 
-void RamCache::Touch(std::span<const BlockId> found, std::vector<bool>* here) {
+void RamCache::Touch(std::span<const BlockId> found, size_t asked, std::vector<bool>* here) {
   here->assign(found.size(), false);
   if (held_bytes() == 0) return;
   thread_local std::vector<uint32_t> slots;
@@ -97,7 +97,7 @@ void RamCache::Touch(std::span<const BlockId> found, std::vector<bool>* here) {
     slots.push_back(*slot);
     (*here)[i] = true;
   }
-  policy_.Touch(slots);
+  policy_.Touch(slots, asked);
 }
 
 void RamCache::Remove(const BlockId& id, std::vector<Slice>* freed) {

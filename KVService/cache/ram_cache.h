@@ -57,9 +57,9 @@ class RamCache {
 
   void Erase(const BlockId& id);
 
-  // Tells the policy what a Lookup found, here or not; in the prompt's order, first block first.
-  // Sets which of them are here.
-  void Touch(std::span<const BlockId> found, std::vector<bool>* here);
+  // Tells the policy what a Lookup of `asked` blocks found, here or not; in the prompt's order,
+  // first block first. Sets which of them are here.
+  void Touch(std::span<const BlockId> found, size_t asked, std::vector<bool>* here);
 
   // The memory that cached blocks hold. Cheap.
   uint64_t held_bytes() const { return held_.load(std::memory_order_relaxed); }

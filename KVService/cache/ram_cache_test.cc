@@ -54,7 +54,7 @@ TEST(RamCache, GivesUpTheEndOfAPromptBeforeItsRoot) {
   EXPECT_FALSE(cache.Get(Id(0)).empty());
   const BlockId prompt[] = {Id(0), Id(1), Id(7)};
   std::vector<bool> here;
-  cache.Touch(prompt, &here);
+  cache.Touch(prompt, std::size(prompt), &here);
   EXPECT_EQ(here, (std::vector<bool>{true, true, false}));
   cache.Put(Id(8), Filled(kSize, '8'), std::nullopt);
   EXPECT_TRUE(cache.Get(Id(9)).empty());
@@ -110,7 +110,7 @@ TEST(RamCache, ManyThreadsSeeWholeBlocksOnly) {
         const BlockId prompt[] = {Id(number), Id(number + 1)};
         cache.Put(Id(number), Filled(kSize, static_cast<char>('0' + number)), Id(number + 1));
         std::vector<bool> here;
-        cache.Touch(prompt, &here);
+        cache.Touch(prompt, std::size(prompt), &here);
         if (i % 10 == 0) cache.Erase(Id(number));
         const Slice got = cache.Get(Id(number));
         if (!got.empty() &&

@@ -87,8 +87,9 @@ void AgeLists::Link(uint32_t hotter, uint32_t slot) {
 void AgeLists::SetOccupied(uint32_t end, bool occupied) {
   if (end == kOrphans) return;
   const uint32_t list = end - kEnds;
-  const uint64_t bit = uint64_t{1} << (list % ReuseModel::kClasses);
-  uint64_t& bits = intervals_[list / ReuseModel::kClasses].occupied;
+  const uint32_t block_class = list % ReuseModel::kClasses;
+  const uint64_t bit = uint64_t{1} << (block_class % 64);
+  uint64_t& bits = intervals_[list / ReuseModel::kClasses].occupied[block_class / 64];
   bits = occupied ? bits | bit : bits & ~bit;
 }
 
@@ -119,12 +120,15 @@ uint32_t AgeLists::Coldest(const ReuseModel& model) const {
   uint32_t coldest = kNone;
   for (size_t place = 0; place < used_; ++place) {
     const int bucket = ReuseModel::AgeBucket(MiddleAge(place));
-    for (uint64_t left = intervals_[order_[place]].occupied; left != 0; left &= left - 1) {
-      const int c = std::countr_zero(left);
-      const float worth = model.Worth(c, bucket);
-      if (coldest == kNone || worth < least) {
-        least = worth;
-        coldest = ends_[EndOf(order_[place], c) - kEnds].hotter;
+    const auto& occupied = intervals_[order_[place]].occupied;
+    for (size_t word = 0; word < occupied.size(); ++word) {
+      for (uint64_t left = occupied[word]; left != 0; left &= left - 1) {
+        const int c = static_cast<int>(word * 64) + std::countr_zero(left);
+        const float worth = model.Worth(c, bucket);
+        if (coldest == kNone || worth < least) {
+          least = worth;
+          coldest = ends_[EndOf(order_[place], c) - kEnds].hotter;
+        }
       }
     }
   }

@@ -35,6 +35,7 @@ struct PolicySlot {
         hotter(0),
         state(kOut),
         colder(0),
+        news(0),
         time(0),
         turn(0),
         reuse(0),
@@ -47,13 +48,15 @@ struct PolicySlot {
       hotter : 30;     // a leaf's neighbours in its list; of an inner block the number of children
   uint32_t state : 2;  // a State
   uint32_t colder : 30;
-  uint32_t : 2;
+  uint32_t news : 2;   // how many blocks were new to its conversation's last prompt, as a quarter
   uint32_t time : 23;  // of its last use, in lookups
   uint32_t turn : 3;   // how often its conversation was continued, up to kMost
   uint32_t reuse : 3;  // how often it was found itself, up to kMost
   uint32_t gap : 3;    // how long its last use but one was before its last, see ReuseModel::GapOf
 
-  int Class() const { return ReuseModel::ClassOf(shared, shared ? reuse : turn, gap); }
+  int Class() const {
+    return ReuseModel::ClassOf(shared, shared ? reuse : turn, shared ? 0 : news, gap);
+  }
 };
 static_assert(sizeof(PolicySlot) == 16);
 using PolicySlots = ChunkedVector<PolicySlot>;
@@ -95,19 +98,20 @@ class AgeLists {
   static constexpr size_t kLevels = 23;
   static constexpr size_t kIntervals = 128;  // more than kAnOctave * kLevels + 2
   // Numbers of the lists' ends, among those of slots.
-  static constexpr uint32_t kEnds = PolicySlot::kMax - 16384;
+  static constexpr uint32_t kEnds = PolicySlot::kMax - 32768;
   static constexpr uint32_t kOrphans = kEnds + kIntervals * ReuseModel::kClasses;
+  static_assert(kOrphans < PolicySlot::kAwaited);
 
   struct End {
     uint32_t hotter, colder;  // the coldest and the hottest of the list: it is a ring
   };
   struct Interval {
     uint32_t start = 0;
-    uint32_t level = 0;     // lasts about 2^level lookups
-    uint64_t occupied = 0;  // a bit a class: most lists are empty, and Coldest looks at all others
+    uint32_t level = 0;  // lasts about 2^level lookups
+    // A bit a class: most lists are empty, and Coldest looks at all others.
+    std::array<uint64_t, (ReuseModel::kClasses + 63) / 64> occupied{};
     std::array<int32_t, ReuseModel::kClasses> watched{};
   };
-  static_assert(ReuseModel::kClasses <= 64);
 
   static uint32_t EndOf(size_t interval, int block_class) {
     return kEnds + static_cast<uint32_t>(interval * ReuseModel::kClasses) + block_class;

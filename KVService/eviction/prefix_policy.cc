@@ -135,6 +135,7 @@ void PrefixPolicy::Insert(uint32_t slot, Place place, uint64_t key) {
   it.shared = 0;
   it.turn = turn_;
   it.gap = gap_;
+  it.news = news_;
   const uint64_t mixed = Mix(key);
   it.watched = IsSampled(mixed);
   if (it.watched) {
@@ -168,10 +169,12 @@ void PrefixPolicy::GoesOn(uint32_t slot, uint32_t turn, uint32_t gap) {
   }
 }
 
-void PrefixPolicy::Touch(std::span<const uint32_t> found) {
+void PrefixPolicy::Touch(std::span<const uint32_t> found, size_t asked) {
   lists_.Advance();
+  model_.NextLookup();
   if (lists_.now() % kForgetEvery == 0) model_.Forget();
   turn_ = gap_ = 0;
+  news_ = news_rank_.QuarterOf(asked - std::min(asked, found.size()));
   if (found.empty()) return;
   for (const uint32_t slot : found) KV_CHECK(Contains(slot));
   // The last block found says what this is. Where a conversation ended it goes on; where several
@@ -201,6 +204,7 @@ void PrefixPolicy::Use(uint32_t slot, uint32_t turn) {
   if (it.reuse < kMost) ++it.reuse;
   if (it.reuse > turn) it.shared = 1;
   it.turn = turn;
+  it.news = news_;
   it.gap = it.shared || turn == 0 ? ReuseModel::GapOf(age) : gap_;
   if (it.watched) lists_.Watch(it.Class(), 0, 1);
   if (leaf) BecomeLeaf(slot, /*hottest=*/true);

@@ -16,12 +16,13 @@
 
 #include "KVService/eviction/age_lists.h"
 #include "KVService/eviction/ghost_table.h"
+#include "KVService/eviction/recent_rank.h"
 #include "KVService/eviction/reuse_model.h"
 
 namespace kvstore {
 
 // An order over slots: small numbers that the owner gives out and reuses, densely. Not thread-safe.
-// 16 bytes a slot and about 3.2 MiB; see memory_bytes. Deterministic.
+// 16 bytes a slot and about 3.6 MiB; see memory_bytes. Deterministic.
 class PrefixPolicy {
  public:
   // Where a block belongs: first in its prompts, behind a slot, or behind one that is not in, or
@@ -44,9 +45,9 @@ class PrefixPolicy {
   // REQUIRES: `slot` is not in, and is below PolicySlot::kSlots.
   void Insert(uint32_t slot, Place place, uint64_t key);
 
-  // A lookup of a prompt of full blocks found these leading ones, the first block first. Tell of
-  // those that find nothing as well: time is counted in lookups. REQUIRES: all are in.
-  void Touch(std::span<const uint32_t> found);
+  // A lookup of a prompt of `asked` full blocks found these leading ones, the first block first.
+  // Tell of those that find nothing as well: time is counted in lookups. REQUIRES: all are in.
+  void Touch(std::span<const uint32_t> found, size_t asked);
 
   // It was written again while it was there: as fresh as a new block, and behind its parent now.
   // REQUIRES: it is in; so is `place.parent`, where given.
@@ -93,8 +94,10 @@ class PrefixPolicy {
   std::unordered_map<uint32_t, uint32_t> slot_of_;   // by alias
   uint32_t next_alias_ = PolicySlot::kSlots;
   size_t size_ = 0;
-  uint32_t turn_ = 0;     // of the conversation that was looked up last
-  uint32_t gap_ = 0;      // and how long before that was its last turn
+  uint32_t turn_ = 0;  // of the conversation that was looked up last
+  uint32_t gap_ = 0;   // and how long before that was its last turn
+  uint32_t news_ = 0;  // how many blocks were new to it, as a quarter of what is usual
+  RecentRank news_rank_;
   int sample_shift_ = 0;  // one block in 2^sample_shift_ is watched
   uint32_t learnt_ = 0;   // when; and which kind is next
   int learn_next_ = 0;    // a kind

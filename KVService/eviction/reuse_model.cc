@@ -8,9 +8,8 @@
 namespace kvstore {
 namespace {
 
-// How many reuses' worth of evidence what is presumed counts for. Blocks of a prompt are used
-// together: so many may be one conversation or two.
-constexpr double kPresumed = 30;
+// How many lookups' worth of evidence what is presumed counts for.
+constexpr double kPresumedLookups = 6;
 constexpr double kEnough = 8;  // reuses of a kind, to presume anything
 constexpr double kForgetting = 0.9;
 
@@ -36,22 +35,29 @@ double Dot(const std::array<double, ReuseModel::kAges>& a,
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
-// What some are more or less reused than expected.
-double FactorOf(double reuses, double expected) {
-  return (reuses + kPresumed) / (expected + kPresumed);
-}
+struct Count {
+  double reuses = 0, expected = 0;
+
+  void Add(double more_reuses, double more_expected) {
+    reuses += more_reuses;
+    expected += more_expected;
+  }
+  // How much more or less these are reused than expected.
+  double Factor(double presumed) const { return (reuses + presumed) / (expected + presumed); }
+};
 
 // A hazard by age: what is presumed, times the factor, and then what was seen.
-std::array<double, ReuseModel::kAges> Refined(const std::array<double, ReuseModel::kAges>& presumed,
+std::array<double, ReuseModel::kAges> Refined(const std::array<double, ReuseModel::kAges>& hazard,
                                               double factor,
                                               const std::array<double, ReuseModel::kAges>& reuses,
-                                              const std::array<double, ReuseModel::kAges>& time) {
-  std::array<double, ReuseModel::kAges> hazard;
+                                              const std::array<double, ReuseModel::kAges>& time,
+                                              double presumed) {
+  std::array<double, ReuseModel::kAges> refined;
   for (int b = 0; b < ReuseModel::kAges; ++b) {
-    hazard[b] =
-        (reuses[b] + kPresumed) / (time[b] + kPresumed / std::max(presumed[b] * factor, 1e-12));
+    refined[b] =
+        (reuses[b] + presumed) / (time[b] + presumed / std::max(hazard[b] * factor, 1e-12));
   }
-  return hazard;
+  return refined;
 }
 
 }  // namespace
@@ -72,7 +78,17 @@ int ReuseModel::AgeBucket(uint32_t age) {
 void ReuseModel::Record(int block_class, uint32_t age, bool reused) {
   const int bucket = AgeBucket(age);
   AddTime(1, bucket, age - BucketStart(bucket) + 0.5, time_[block_class]);
-  if (reused) reuses_[block_class][bucket] += 1;
+  if (!reused) return;
+  reuses_[block_class][bucket] += 1;
+  together_[block_class / kGrades].now += 1;
+}
+
+void ReuseModel::NextLookup() {
+  for (Together& kind : together_) {
+    kind.sum += kind.now;
+    kind.squares += kind.now * kind.now;
+    kind.now = 0;
+  }
 }
 
 void ReuseModel::Forget() {
@@ -82,6 +98,10 @@ void ReuseModel::Forget() {
       time_[c][b] *= kForgetting;
     }
   }
+  for (Together& kind : together_) {
+    kind.sum *= kForgetting;
+    kind.squares *= kForgetting;
+  }
 }
 
 uint32_t ReuseModel::GapOf(uint32_t age) {
@@ -89,9 +109,10 @@ uint32_t ReuseModel::GapOf(uint32_t age) {
       std::clamp((static_cast<int>(std::bit_width(age)) - 4) / 2, 1, kGaps - 1));
 }
 
-int ReuseModel::ClassOf(uint32_t kind, uint32_t uses, uint32_t gap) {
+int ReuseModel::ClassOf(uint32_t kind, uint32_t uses, uint32_t news, uint32_t gap) {
   static constexpr std::array<int, 8> kTurnOf = {0, 1, 2, 3, 3, 4, 4, 4};
-  return static_cast<int>(kind) * kGrades + kTurnOf[uses] * kGaps + static_cast<int>(gap);
+  return static_cast<int>(kind) * kGrades +
+         (kTurnOf[uses] * kNews + static_cast<int>(news)) * kGaps + static_cast<int>(gap);
 }
 
 ReuseModel::Evidence ReuseModel::Gather(int first, const Watched& watched) const {
@@ -132,33 +153,53 @@ ReuseModel::Curve ReuseModel::HazardOf(const Curve& reuses, const Curve& time) {
   return hazard;
 }
 
+std::array<double, ReuseModel::kGrades> ReuseModel::FactorsOf(
+    int first, const Evidence& all, const std::array<Curve, kGaps>& of_gap, double presumed) const {
+  const auto turn_of = [](int grade) { return grade / (kNews * kGaps); };
+  const auto news_of = [](int grade) { return grade / kGaps % kNews; };
+  // Each step refines what the step before expects.
+  std::array<double, kGrades> reuses{}, expected{}, factors{};
+  std::array<Count, kTurns> turns{};
+  std::array<Count, kNews> news{};
+  std::array<Count, kTurns * kNews> both{};
+  for (int grade = 0; grade < kGrades; ++grade) {
+    reuses[grade] = Sum(reuses_[first + grade]);
+    expected[grade] = Dot(all.grade_time[grade], of_gap[grade % kGaps]);
+    turns[turn_of(grade)].Add(reuses[grade], expected[grade]);
+  }
+  for (int grade = 0; grade < kGrades; ++grade) {
+    factors[grade] = turns[turn_of(grade)].Factor(presumed);
+    news[news_of(grade)].Add(reuses[grade], expected[grade] * factors[grade]);
+  }
+  for (int grade = 0; grade < kGrades; ++grade) {
+    factors[grade] *= news[news_of(grade)].Factor(presumed);
+    both[grade / kGaps].Add(reuses[grade], expected[grade] * factors[grade]);
+  }
+  for (int grade = 0; grade < kGrades; ++grade) {
+    factors[grade] *= both[grade / kGaps].Factor(presumed);
+    factors[grade] *= Count{reuses[grade], expected[grade] * factors[grade]}.Factor(presumed);
+  }
+  return factors;
+}
+
 void ReuseModel::Learn(int kind, const Watched& watched) {
   const int first = kind * kGrades;
   const Evidence all = Gather(first, watched);
   if (Sum(all.reuses) < kEnough) return;
+  const double presumed = kPresumedLookups * together_[kind].Mean();
   const Curve hazard = HazardOf(all.reuses, all.time);
   std::array<Curve, kGaps> of_gap;
   for (int gap = 0; gap < kGaps; ++gap) {
+    const Count count{Sum(all.gap_reuses[gap]), Dot(all.gap_time[gap], hazard)};
     of_gap[gap] =
-        Refined(hazard, FactorOf(Sum(all.gap_reuses[gap]), Dot(all.gap_time[gap], hazard)),
-                all.gap_reuses[gap], all.gap_time[gap]);
+        Refined(hazard, count.Factor(presumed), all.gap_reuses[gap], all.gap_time[gap], presumed);
   }
-  for (int turn = 0; turn < kTurns; ++turn) {
-    std::array<double, kGaps> reuses{}, expected{};
-    double all_reuses = 0, all_expected = 0;
-    for (int gap = 0; gap < kGaps; ++gap) {
-      const int grade = turn * kGaps + gap;
-      all_reuses += reuses[gap] = Sum(reuses_[first + grade]);
-      all_expected += expected[gap] = Dot(all.grade_time[grade], of_gap[gap]);
-    }
-    const double of_turn = FactorOf(all_reuses, all_expected);
-    for (int gap = 0; gap < kGaps; ++gap) {
-      const int grade = turn * kGaps + gap;
-      const double factor = of_turn * FactorOf(reuses[gap], expected[gap] * of_turn);
-      SetWorth(first + grade,
-               Refined(of_gap[gap], factor, reuses_[first + grade], all.grade_time[grade]),
-               all.time);
-    }
+  const std::array<double, kGrades> factors = FactorsOf(first, all, of_gap, presumed);
+  for (int grade = 0; grade < kGrades; ++grade) {
+    SetWorth(first + grade,
+             Refined(of_gap[grade % kGaps], factors[grade], reuses_[first + grade],
+                     all.grade_time[grade], presumed),
+             all.time);
   }
 }
 

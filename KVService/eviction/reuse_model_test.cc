@@ -54,6 +54,41 @@ TEST(ReuseModel, TellsClassesApartAndPresumesTheyAreAlike) {
   EXPECT_LT(WorthAt(model, 2, 0), WorthAt(model, 1, 0));
 }
 
+TEST(ReuseModel, BlocksThatAreUsedTogetherAreOnePieceOfEvidence) {
+  // Of class 1 forty came back at once, in the one model one by one and in the other all together.
+  const auto learn = [](int together) {
+    ReuseModel model;
+    for (int i = 0; i < 400; ++i) {
+      const bool reused = i % 10 == 0;
+      model.Record(0, reused ? 100 : 2000, reused);
+      if (i < 40) model.Record(1, 100, true);
+      if (i % together == 0) model.NextLookup();
+    }
+    model.NextLookup();
+    model.Learn(0, {});
+    return WorthAt(model, 1, 0) / WorthAt(model, 0, 0);
+  };
+  EXPECT_GT(learn(1), 1.5 * learn(400));
+}
+
+TEST(ReuseModel, WhatIsNewTellsWithoutRegardToTheTurn) {
+  ReuseModel model;
+  const auto record = [&](uint32_t turn, uint32_t news, int reused_of_10) {
+    for (int i = 0; i < 200; ++i) {
+      const bool reused = i % 10 < reused_of_10;
+      model.Record(ReuseModel::ClassOf(0, turn, news, 0), reused ? 100 : 2000, reused);
+      model.NextLookup();
+    }
+  };
+  record(0, 0, 8);
+  record(0, 3, 1);
+  record(1, 1, 4);
+  model.Learn(0, {});
+  // Of these nothing was seen.
+  EXPECT_GT(WorthAt(model, ReuseModel::ClassOf(0, 1, 0, 0), 0),
+            1.5 * WorthAt(model, ReuseModel::ClassOf(0, 1, 3, 0), 0));
+}
+
 TEST(ReuseModel, ThoseThatWaitStillCount) {
   ReuseModel alone, waiting;
   for (int i = 0; i < 50; ++i) {

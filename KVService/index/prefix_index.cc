@@ -305,7 +305,7 @@ void PrefixIndex::AdoptEarlyChild(uint32_t slot) {
   }
 }
 
-void PrefixIndex::Touch(std::span<const Handle> found) {
+void PrefixIndex::Touch(std::span<const Handle> found, size_t asked) {
   thread_local std::vector<uint32_t> slots;
   slots.clear();
   absl::MutexLock lock(&mutex_);
@@ -313,7 +313,7 @@ void PrefixIndex::Touch(std::span<const Handle> found) {
     const auto slot = static_cast<uint32_t>(handle);
     if (HandleOfSlot(slot) == handle && policy_.Contains(slot)) slots.push_back(slot);
   }
-  policy_.Touch(slots);
+  policy_.Touch(slots, asked);
 }
 
 void PrefixIndex::Renew(const BlockId& id) {

@@ -85,8 +85,9 @@ class PrefixIndex {
   // Whether the partition holds any block that is matched through its parent.
   bool HasBlocksByParent(const Space& space) const;
 
-  // Tells the policy what a Lookup found, be it nothing; in the prompt's order, first block first.
-  void Touch(std::span<const Handle> found);
+  // Tells the policy what a Lookup of `asked` blocks found, be it nothing; in the prompt's order,
+  // first block first.
+  void Touch(std::span<const Handle> found, size_t asked);
 
   // For a writer that brings a block again: it counts as fresh, and as its parent's child now.
   void Renew(const BlockId& id);

@@ -109,7 +109,7 @@ TEST_F(PrefixIndexTest, GivesUpTheColdestAndNeverAParentFirst) {
   Add(7, 70);
   EXPECT_THAT(HashesOf(index_.RemoveLeastWorth(4096 + 1)), ElementsAre(30, 20));
   const PrefixIndex::Handle prompt[] = {*index_.HandleOf(Id(1, 10))};
-  index_.Touch(prompt);
+  index_.Touch(prompt, std::size(prompt));
   EXPECT_THAT(HashesOf(index_.RemoveLeastWorth(1)), ElementsAre(70));
   EXPECT_THAT(HashesOf(index_.RemoveLeastWorth(1 << 20)), ElementsAre(10));
   EXPECT_THAT(index_.RemoveLeastWorth(1), IsEmpty());
@@ -223,7 +223,7 @@ TEST_F(PrefixIndexTest, ManyThreads) {
         Add(number, number + 1, number, number % 3 == 0);
         index_.Find(kSpace, DigestOf(number), 5);
         if (const auto handle = index_.HandleOf(Id(number, number + 1))) {
-          index_.Touch({{*handle}});
+          index_.Touch({{*handle}}, 1);
         }
         if (i % 5 == 0) index_.Remove(Id(number, number + 1));
         if (i % 50 == 0) index_.RemoveLeastWorth(8192);

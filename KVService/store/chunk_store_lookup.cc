@@ -80,8 +80,9 @@ ChunkStore::LookupResult ChunkStore::Found(const Search& search,
     ids.push_back({search.space, block.version});
     handles.push_back(block.handle);
   }
-  index_.Touch(handles);
-  ram_.Touch(ids, &in_ram);
+  const size_t asked = search.tokens.size() / kBlockTokens;
+  index_.Touch(handles, asked);
+  ram_.Touch(ids, asked, &in_ram);
   SetTiers(search, ids, in_ram, &result);
   if (options_.prefetch) Prefetch(search.container, search.partition, ids);
   return result;

@@ -130,7 +130,7 @@ class Ours : public Policy {
   void Request(size_t, std::span<const uint32_t> prompt, size_t found) override {
     found_.clear();
     for (size_t i = 0; i < found; ++i) found_.push_back(slots_[prompt[i]]);
-    policy_.Touch(found_);
+    policy_.Touch(found_, prompt.size());
     for (size_t i = found; i < prompt.size(); ++i) {
       PrefixPolicy::Place place = {.first = i == 0};
       if (i > 0) place.parent = SlotOf(prompt[i - 1]);

@@ -73,7 +73,7 @@ double MedianLookup(PrefixIndex* index, uint64_t prompts, bool stored) {
     WalkPrefix(*index, kSpace, tokens, {}, true, &chain);
     handles.clear();
     for (const MatchedBlock& block : chain) handles.push_back(block.handle);
-    index->Touch(handles);
+    index->Touch(handles, handles.size());
     times.push_back(Microseconds(std::chrono::steady_clock::now() - start));
     if (chain.size() != (stored ? kPromptBlocks : 0)) {
       std::fprintf(stderr, "a lookup found %zu blocks\n", chain.size());
