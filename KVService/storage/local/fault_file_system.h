@@ -38,6 +38,7 @@ class FaultFileSystem : public FileSystem {
     return std::make_unique<FaultFile>(this, path, *std::move(file));
   }
   absl::Status Remove(const std::string& path) override { return real_->Remove(path); }
+  absl::Status RemoveTree(const std::string& path) override { return real_->RemoveTree(path); }
   absl::Status Rename(const std::string& from, const std::string& to) override {
     return real_->Rename(from, to);
   }

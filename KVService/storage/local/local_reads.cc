@@ -141,9 +141,10 @@ absl::Status LocalBlobStore::List(const std::function<void(BlobInfo)>& visit) {
   const absl::Status status = metadata_->ForEach(
       [&visit](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
         absl::StatusOr<BlobId> id = local::IdOf(key);
-        if (!id.ok() || !location.ok()) return;
+        if (!id.ok() || !location.ok()) return true;
         visit({*std::move(id), location->data_size, local::Footprint(key.size(), *location),
                location->attributes});
+        return true;
       });
   absl::MutexLock lock(&mutex_);
   --pending_;

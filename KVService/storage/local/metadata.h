@@ -3,6 +3,7 @@
 #ifndef KVSERVICE_STORAGE_LOCAL_METADATA_H_
 #define KVSERVICE_STORAGE_LOCAL_METADATA_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <span>
@@ -20,10 +21,12 @@ struct MetadataChange {
 };
 
 // Thread-safe; every call may block on the disk. Errors: RESOURCE_EXHAUSTED when the disk is full,
-// UNAVAILABLE for whatever else RocksDB reports, with its words.
+// DATA_LOSS when what the database keeps is damaged, UNAVAILABLE for whatever else RocksDB
+// reports; with its words.
 class Metadata {
  public:
-  // Opens the database in `directory`, creating it if need be.
+  // Opens the database in `directory`, creating it if need be. DATA_LOSS also where files of it are
+  // missing or their device cannot read them.
   static absl::StatusOr<std::unique_ptr<Metadata>> Open(const std::string& directory);
   ~Metadata();
 
@@ -31,21 +34,29 @@ class Metadata {
   absl::StatusOr<RecordLocation> Get(const std::string& key) const;
 
   // All of the changes or none, even over a crash; with `sync` they survive it once OK is
-  // returned. After an error it is open whether a restart brings them back.
+  // returned. After an error it is open whether a restart brings them back; the next call first
+  // tries to make the database go on, which it can as soon as the disk does. Not where it is
+  // damaged (DATA_LOSS): it takes no more changes then, and Gets go on.
   absl::Status Apply(std::span<const MetadataChange> changes, bool sync);
 
-  // Visits everything as it is now, by key. A value that cannot be read is given as its error.
+  // Visits everything as it is now, by key, until `visit` returns false. A value that cannot be
+  // understood is given as its error. DATA_LOSS, after what was visited, also where the device
+  // cannot read it.
   absl::Status ForEach(
-      const std::function<void(std::string_view, absl::StatusOr<RecordLocation>)>& visit) const;
+      const std::function<bool(std::string_view, absl::StatusOr<RecordLocation>)>& visit) const;
 
-  // Makes all that was applied durable.
+  // Makes all that was applied durable. Errors as of Apply.
   absl::Status Sync();
 
  private:
   struct Database;
   explicit Metadata(std::unique_ptr<Database> database);
 
+  // Once a change has failed RocksDB takes no more until it is told that the disk is back.
+  absl::Status GoOn();
+
   const std::unique_ptr<Database> database_;
+  std::atomic<bool> failing_ = false;
 };
 
 }  // namespace kvstore::local
