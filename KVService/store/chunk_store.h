@@ -129,6 +129,10 @@ class ChunkStore : private BlobListener {
   void Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
              absl::Time deadline, WriteDone done);
 
+  // Of a storage that is not shared: removes the block of a blob that the storage found damaged, as
+  // a Read that found it would, from index, RAM and storage. Blobs that are no blocks stay.
+  void RemoveDamaged(const BlobId& blob);
+
   ChunkStoreStats stats() const;
 
   // Whether other servers see what this one stores.

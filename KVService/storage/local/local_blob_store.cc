@@ -15,6 +15,7 @@
 #include "KVService/storage/local/metadata.h"
 #include "KVService/storage/local/rebuild.h"
 #include "KVService/storage/local/recovery.h"
+#include "KVService/storage/local/scrubber.h"
 #include "KVService/storage/local/segments.h"
 #include "absl/time/clock.h"
 
@@ -227,6 +228,7 @@ absl::Status LocalBlobStore::Close() {
     closed_ = true;
     mutex_.Await(absl::Condition(this, &LocalBlobStore::Idle));
   }
+  if (scrubber_) scrubber_->Stop();
   // Nothing is left to run; this waits for callbacks to return. The objects stay, since others may
   // still ask OnOwnThread.
   if (writers_) writers_->Shutdown();
@@ -245,6 +247,16 @@ absl::Status LocalBlobStore::Close() {
   metadata_.reset();
   directory_lock_.reset();
   return close_status_;
+}
+
+void LocalBlobStore::StartScrub(ScrubOptions scrub) {
+  KV_CHECK(!scrubber_ && scrub.bytes_per_second > 0);
+  scrubber_ = std::make_unique<local::Scrubber>(local::Scrubber::Options{
+      std::move(scrub), options_.directory, options_.files, metadata_.get(), segments_.get()});
+}
+
+ScrubStats LocalBlobStore::scrub_stats() const {
+  return scrubber_ ? scrubber_->stats() : ScrubStats();
 }
 
 absl::Status LocalBlobStore::MarkClosed() {

@@ -32,12 +32,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 namespace kvstore {
 
 namespace local {
 class Committer;
 class Metadata;
+class Scrubber;
 class SegmentSet;
 struct CommitResult;
 struct Recovered;
@@ -76,6 +78,23 @@ struct LocalOptions {
   // deleted: this says of which it does no harm to bring it back; empty: of all.
   std::function<bool(const BlobInfo&)> may_return;
   FileSystem* files = nullptr;  // nullptr: RealFileSystem(). Outlives the store
+};
+
+struct ScrubOptions {
+  uint64_t bytes_per_second = 0;
+  // Told of a blob that fails its checks, or that the device cannot read while it can read others:
+  // who keeps the store removes it from there, and from wherever else it counts as being here. On
+  // the scrubber's thread; not called twice at once.
+  std::function<void(const BlobId&)> damaged;
+  // For tests. Empty: the clock, and a wait that Close ends. Sleep says false where it was ended.
+  std::function<absl::Time()> now;
+  std::function<bool(absl::Duration)> sleep;
+};
+
+struct ScrubStats {
+  uint64_t bytes = 0;   // checked, as footprints
+  uint64_t errors = 0;  // records that failed, each time
+  uint64_t passes = 0;  // over all that is stored
 };
 
 // What Open found and put right.
@@ -118,6 +137,11 @@ class LocalBlobStore : public BlobStore {
   // Work that comes later is UNAVAILABLE. FAILED_PRECONDITION from a `done` of this store, which
   // it would wait for.
   absl::Status Close() override;
+
+  // Begins to check what is stored, all of it, again and again, at a rate (local/scrubber.h). Until
+  // Close. Once, before other threads may call Close. REQUIRES: bytes_per_second > 0.
+  void StartScrub(ScrubOptions scrub);
+  ScrubStats scrub_stats() const;
 
   const RecoveryReport& recovery() const { return recovery_; }
 
@@ -190,6 +214,7 @@ class LocalBlobStore : public BlobStore {
   std::unique_ptr<ThreadPool> writers_;
   std::unique_ptr<ThreadPool> deleter_;
   std::unique_ptr<AsyncReader> async_reader_;  // its callbacks use readers_
+  std::unique_ptr<local::Scrubber> scrubber_;  // none before StartScrub
 };
 
 }  // namespace kvstore

@@ -241,6 +241,16 @@ std::shared_ptr<Segment> SegmentSet::Find(uint32_t id) const {
   return it == entries_.end() ? nullptr : it->second.segment;
 }
 
+std::vector<std::shared_ptr<Segment>> SegmentSet::First(size_t most) const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::shared_ptr<Segment>> first;
+  for (const auto& [id, entry] : entries_) {
+    if (first.size() == most) break;
+    first.push_back(entry.segment);
+  }
+  return first;
+}
+
 absl::Status SegmentSet::Close() {
   absl::MutexLock grow(&grow_mutex_);
   if (active_ != 0) SealAndTrim(std::exchange(active_, 0));

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "KVCommon/slice.h"
 #include "KVService/platform/file.h"
@@ -113,6 +114,9 @@ class SegmentSet {
   // Takes nothing more into the segment, neither at its end nor over what was freed, after an error
   // of its device.
   void Seal(uint32_t segment) ABSL_LOCKS_EXCLUDED(grow_mutex_, mutex_);
+
+  // The oldest ones, so many at most.
+  std::vector<std::shared_ptr<Segment>> First(size_t most) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // nullptr if it is gone.
   std::shared_ptr<Segment> Find(uint32_t segment) const ABSL_LOCKS_EXCLUDED(mutex_);
