@@ -208,8 +208,9 @@ class ChunkStore : private BlobListener {
   // Fails the puts that wait for room: where nothing can be deleted there will be none, and
   // evicting more would only empty the index.
   void RefuseWaiting(const absl::Status& status);
-  // Lets the put that waits for it go on.
-  void EndDeleting(const BlockId& id);
+  void PutBack(std::span<const PrefixIndex::Removed> blocks);
+  // Lets the put that waits for it go on. With `back`, what could not be deleted is known again.
+  void EndDeleting(const BlockId& id, const PrefixIndex::Removed* back = nullptr);
 
   const ChunkStoreOptions options_;
   const std::unique_ptr<BlobStore> storage_;

@@ -306,16 +306,20 @@ void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
           EndDeleting(deleting->blocks[deleting->next++].id);
           return DeleteNext(std::move(deleting));
         }
-        // The block's parent, which comes behind it, must not go without it. The index
-        // has let them all go; the next start finds them again.
-        spdlog::error("evicted chunks not deleted chunks={} error=\"{}\"",
+        // The block's parent, which comes behind it, must not go without it.
+        spdlog::error("chunks not deleted chunks={} error=\"{}\"",
                       deleting->blocks.size() - deleting->next, std::string(status.message()));
-        while (deleting->next < deleting->blocks.size()) {
-          EndDeleting(deleting->blocks[deleting->next++].id);
-        }
+        PutBack(std::span(deleting->blocks).subspan(deleting->next));
+        deleting->next = deleting->blocks.size();
         RefuseWaiting(status);
         DeleteNext(std::move(deleting));
       });
+}
+
+// They are still stored: known again they are served, and can be evicted when the disk is back. Not
+// so blocks by parent, which may have lost it meanwhile: the next start finds those.
+void ChunkStore::PutBack(std::span<const PrefixIndex::Removed> blocks) {
+  for (size_t i = blocks.size(); i-- > 0;) EndDeleting(blocks[i].id, &blocks[i]);  // parents first
 }
 
 void ChunkStore::RefuseWaiting(const absl::Status& status) {
@@ -332,7 +336,7 @@ void ChunkStore::RefuseWaiting(const absl::Status& status) {
   for (std::shared_ptr<Writing>& writing : refused) FinishPut(std::move(writing), status);
 }
 
-void ChunkStore::EndDeleting(const BlockId& id) {
+void ChunkStore::EndDeleting(const BlockId& id, const PrefixIndex::Removed* back) {
   Doomed doomed;
   {
     absl::MutexLock lock(&mutex_);
@@ -340,6 +344,10 @@ void ChunkStore::EndDeleting(const BlockId& id) {
     doomed = std::move(it->second);
     deleting_.erase(it);
     releasing_bytes_ -= doomed.footprint;
+    if (back != nullptr && !back->by_parent) {
+      index_.Insert(back->container, back->partition, id,
+                    {back->parent_hash, back->footprint, back->by_parent});
+    }
   }
   if (doomed.next_writing) StartPut(std::move(doomed.next_writing));
 }

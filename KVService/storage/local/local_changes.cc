@@ -121,6 +121,11 @@ absl::Status LocalBlobStore::WritePayload(Op& op) {
     reserved_bytes_ += op.footprint;
   }
   absl::StatusOr<local::SegmentSet::Place> place = segments_->Reserve(op.footprint);
+  if (absl::IsResourceExhausted(place.status()) && segments_->HasUnsettled()) {
+    // On a full disk no put may come that settles what was deleted to make room for this one.
+    SettleFreed();
+    place = segments_->Reserve(op.footprint);
+  }
   absl::Status status = place.status();
   if (place.ok()) {
     op.segment = std::move(place->segment);
@@ -170,6 +175,8 @@ void LocalBlobStore::CommitPut(std::unique_ptr<Op> op) {
 void LocalBlobStore::PutCommitted(std::unique_ptr<Op> op, CommitResult result) {
   if (result.outcome == CommitOutcome::kPayloadLost) {
     segments_->Seal(op->location.segment);
+    segments_->Discard(op->extent());
+  } else if (result.outcome == CommitOutcome::kRefused) {
     segments_->Discard(op->extent());
   }
   {

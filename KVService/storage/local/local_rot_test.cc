@@ -202,7 +202,7 @@ TEST_F(LocalRotTest, AnyByteOfAnyFile) {
   if (std::getenv("KVSTORE_ROT_EXHAUSTIVE") != nullptr) return;
   // What there is to rot.
   for (const char* kind : {".seg", ".sst", ".log", "CURRENT", "IDENTITY", "FORMAT", ".copy",
-                           "CLOSED", "LOCK", "LOG", "MANIFEST", "OPTIONS"}) {
+                           "CLOSED", "LOCK", "MANIFEST", "OPTIONS"}) {
     EXPECT_TRUE(kinds.contains(kind)) << kind;
   }
   for (const char* kind : {".sst", ".log", "MANIFEST", "CURRENT"})
@@ -214,7 +214,7 @@ TEST_F(LocalRotTest, AnyByteOfAnyFile) {
 TEST_F(LocalRotTest, AnyByteOfTheIndexAfterACrash) {
   for (const fs::path& file : Files()) {
     if (!file.string().starts_with("index/")) continue;
-    if (file.string().find("OPTIONS") != std::string::npos || file.stem() == "LOG") continue;
+    if (file.string().find("OPTIONS") != std::string::npos) continue;
     for (const size_t at : Positions(file)) Try(file, at, /*closed=*/false);
   }
 }

@@ -26,18 +26,20 @@ struct MetadataChange {
 class Metadata {
  public:
   // Opens the database in `directory`, creating it if need be. DATA_LOSS also where files of it are
-  // missing or their device cannot read them.
-  static absl::StatusOr<std::unique_ptr<Metadata>> Open(const std::string& directory);
+  // missing or their device cannot read them. For tests: while `write_fault` is not 0, every write
+  // of the database's files fails with that errno.
+  static absl::StatusOr<std::unique_ptr<Metadata>> Open(
+      const std::string& directory, const std::atomic<int>* write_fault = nullptr);
   ~Metadata();
 
   // NOT_FOUND without a message if there is none.
   absl::StatusOr<RecordLocation> Get(const std::string& key) const;
 
   // All of the changes or none, even over a crash; with `sync` they survive it once OK is
-  // returned. After an error it is open whether a restart brings them back; the next call first
-  // tries to make the database go on, which it can as soon as the disk does. Not where it is
-  // damaged (DATA_LOSS): it takes no more changes then, and Gets go on.
-  absl::Status Apply(std::span<const MetadataChange> changes, bool sync);
+  // returned. After an error none of them holds, but a restart may find them, unless `attempted`
+  // says that nothing was written. The calls after one that failed first open the database anew,
+  // once the disk takes files again, and fail until then; Gets go on.
+  absl::Status Apply(std::span<const MetadataChange> changes, bool sync, bool* attempted = nullptr);
 
   // Visits everything as it is now, by key, until `visit` returns false. A value that cannot be
   // understood is given as its error. DATA_LOSS, after what was visited, also where the device
@@ -52,8 +54,10 @@ class Metadata {
   struct Database;
   explicit Metadata(std::unique_ptr<Database> database);
 
-  // Once a change has failed RocksDB takes no more until it is told that the disk is back.
+  // OK unless a change has failed since the database was opened, and it cannot be opened anew.
   absl::Status GoOn();
+  void NoteFailure(Database& database, std::span<const MetadataChange> changes,
+                   const absl::Status& status);
 
   const std::unique_ptr<Database> database_;
   std::atomic<bool> failing_ = false;

@@ -199,6 +199,11 @@ void SegmentSet::Settle(uint64_t freed) {
   free_.Settle(freed);
 }
 
+bool SegmentSet::HasUnsettled() const {
+  absl::MutexLock lock(&mutex_);
+  return free_.waiting_bytes() > 0;
+}
+
 bool SegmentSet::SettleIsDue() const {
   absl::MutexLock lock(&mutex_);
   return free_.waiting_bytes() > options_.recycle_bytes;

@@ -105,6 +105,8 @@ class SegmentSet {
   uint64_t Freed() const ABSL_LOCKS_EXCLUDED(mutex_);
   void Settle(uint64_t freed) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  bool HasUnsettled() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Whether so much waits to be settled that it should not wait for the next put.
   bool SettleIsDue() const ABSL_LOCKS_EXCLUDED(mutex_);
 
