@@ -203,12 +203,12 @@ class ChunkStore : private BlobListener {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The blocks by parent that are being written and whose parent has just gone go, too.
   void OrphanWrites(const PrefixIndex::Removed& parent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void DeleteAll(std::vector<PrefixIndex::Removed> removed);
+  void DeleteAll(std::vector<PrefixIndex::Removed> removed, bool whole = false);
   void DeleteNext(std::shared_ptr<Deleting> deleting);
   // Fails the puts that wait for room: where nothing can be deleted there will be none, and
   // evicting more would only empty the index.
   void RefuseWaiting(const absl::Status& status);
-  void PutBack(std::span<const PrefixIndex::Removed> blocks);
+  void GiveUpDeleting(Deleting& deleting);
   // Lets the put that waits for it go on. With `back`, what could not be deleted is known again.
   void EndDeleting(const BlockId& id, const PrefixIndex::Removed* back = nullptr);
 
