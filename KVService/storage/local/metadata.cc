@@ -3,7 +3,6 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
-#include <rocksdb/file_system.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
@@ -11,16 +10,14 @@
 #include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
 #include <map>
 #include <optional>
 #include <system_error>
 #include <utility>
 
 #include "KVCommon/status_macros.h"
+#include "KVService/storage/local/rocks_env.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 
@@ -58,101 +55,6 @@ absl::Status FromRocksReadingAll(const rocksdb::Status& status, std::string_view
       fmt::format("{} metadata in {}: {}", what, directory, status.ToString()));
 }
 
-// The disk under RocksDB's files, which fails as a test wants.
-class Disk {
- public:
-  explicit Disk(const std::atomic<int>* fault) : fault_(fault) {}
-
-  // The call's own outcome, or the one that a test wants.
-  template <typename Call>
-  rocksdb::IOStatus Write(Call call) const {
-    rocksdb::IOStatus status;
-    if (const int error = fault_ == nullptr ? 0 : fault_->load(); error != 0) {
-      const std::string words = std::generic_category().message(error);
-      status =
-          error == ENOSPC ? rocksdb::IOStatus::NoSpace(words) : rocksdb::IOStatus::IOError(words);
-    } else {
-      status = call();
-    }
-    return status;
-  }
-
- private:
-  const std::atomic<int>* const fault_;
-};
-
-class WrittenFile : public rocksdb::FSWritableFileOwnerWrapper {
- public:
-  using Options = rocksdb::IOOptions;
-  using Debug = rocksdb::IODebugContext;
-  using Check = rocksdb::DataVerificationInfo;
-  WrittenFile(std::unique_ptr<rocksdb::FSWritableFile> file, Disk disk)
-      : FSWritableFileOwnerWrapper(std::move(file)), disk_(disk) {}
-
-  rocksdb::IOStatus Append(const rocksdb::Slice& data, const Options& o, Debug* d) override {
-    return disk_.Write([&] { return target()->Append(data, o, d); });
-  }
-  rocksdb::IOStatus Append(const rocksdb::Slice& data, const Options& o, const Check& check,
-                           Debug* d) override {
-    return disk_.Write([&] { return target()->Append(data, o, check, d); });
-  }
-  rocksdb::IOStatus Flush(const Options& o, Debug* d) override {
-    return disk_.Write([&] { return target()->Flush(o, d); });
-  }
-  rocksdb::IOStatus Sync(const Options& o, Debug* d) override {
-    return disk_.Write([&] { return target()->Sync(o, d); });
-  }
-  rocksdb::IOStatus Fsync(const Options& o, Debug* d) override {
-    return disk_.Write([&] { return target()->Fsync(o, d); });
-  }
-
- private:
-  const Disk disk_;
-};
-
-class Files : public rocksdb::FileSystemWrapper {
- public:
-  explicit Files(Disk disk) : FileSystemWrapper(rocksdb::FileSystem::Default()), disk_(disk) {}
-  const char* Name() const override { return "kvstore"; }
-
-  rocksdb::IOStatus NewWritableFile(const std::string& path, const rocksdb::FileOptions& options,
-                                    std::unique_ptr<rocksdb::FSWritableFile>* file,
-                                    rocksdb::IODebugContext* debug) override {
-    rocksdb::IOStatus status =
-        disk_.Write([&] { return target()->NewWritableFile(path, options, file, debug); });
-    if (status.ok()) *file = std::make_unique<WrittenFile>(std::move(*file), disk_);
-    return status;
-  }
-  rocksdb::IOStatus RenameFile(const std::string& from, const std::string& to,
-                               const rocksdb::IOOptions& options,
-                               rocksdb::IODebugContext* debug) override {
-    return disk_.Write([&] { return target()->RenameFile(from, to, options, debug); });
-  }
-
- private:
-  const Disk disk_;
-};
-
-// RocksDB's warnings go to our log. A log file of its own would be one more file that a bad disk
-// fails; worse, RocksDB (7.8) aborts the process when it logs again after an error of that file.
-class WarningLog : public rocksdb::Logger {
- public:
-  WarningLog() : Logger(rocksdb::WARN_LEVEL) {}
-  using Logger::Logv;
-  void Logv(rocksdb::InfoLogLevel level, const char* format, va_list arguments) override {
-    if (level >= rocksdb::WARN_LEVEL) Logv(format, arguments);
-  }
-  void Logv(const char* format, va_list arguments) override {
-    char line[512];
-    const int size = std::vsnprintf(line, sizeof(line), format, arguments);
-    if (size <= 0) return;
-    std::string_view text(line, std::min<size_t>(size, sizeof(line) - 1));
-    while (text.ends_with('\n')) text.remove_suffix(1);
-    spdlog::warn("rocksdb message=\"{}\"", text);
-  }
-  void LogHeader(const char*, va_list) override {}
-};
-
 rocksdb::Slice AsSlice(const std::string& text) { return {text.data(), text.size()}; }
 
 rocksdb::Options MakeOptions(rocksdb::Env* env) {
@@ -169,33 +71,13 @@ rocksdb::Options MakeOptions(rocksdb::Env* env) {
   options.max_total_wal_size = 32 << 20;
   options.max_open_files = 256;
   options.max_background_jobs = 2;
-  options.info_log = std::make_shared<WarningLog>();
+  options.info_log = MakeRocksLog();
   options.stats_dump_period_sec = 0;
   rocksdb::BlockBasedTableOptions table;
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.block_cache = rocksdb::NewLRUCache(32 << 20);
   options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return options;
-}
-
-// Room that opening takes at most: a table of what the log holds, and a new log.
-constexpr uint64_t kRoomToOpen = 32 << 20;
-
-// Whether the disk takes new files again.
-rocksdb::Status Probe(rocksdb::Env* env, const std::string& directory) {
-  const std::string path = directory + "/probe";
-  const rocksdb::IOOptions options;
-  std::unique_ptr<rocksdb::FSWritableFile> file;
-  rocksdb::FileSystem& files = *env->GetFileSystem();
-  rocksdb::IOStatus status = files.NewWritableFile(path, {}, &file, nullptr);
-  if (!status.ok()) return status;
-  status = file->Allocate(0, kRoomToOpen, options, nullptr);
-  if (!status.IsNoSpace()) status = file->Append(std::string(4096, 'x'), options, nullptr);
-  if (status.ok()) status = file->Fsync(options, nullptr);
-  file->Close(options, nullptr).PermitUncheckedError();
-  file.reset();
-  files.DeleteFile(path, options, nullptr).PermitUncheckedError();
-  return status;
 }
 
 }  // namespace
@@ -207,6 +89,7 @@ struct Metadata::Database {
   std::string directory;
   std::unique_ptr<rocksdb::Env> env;
 
+  absl::Mutex probe_mutex ABSL_ACQUIRED_BEFORE(mutex);  // a disk that fails is slow: one at a time
   // Held shared by every call, and alone to open it anew.
   absl::Mutex mutex;
   // Never null but after an attempt to open it anew that failed in every way. Scans keep their own
@@ -240,7 +123,7 @@ absl::StatusOr<std::unique_ptr<Metadata>> Metadata::Open(const std::string& dire
                                                          const std::atomic<int>* write_fault) {
   auto database = std::make_unique<Database>();
   database->directory = directory;
-  database->env = rocksdb::NewCompositeEnv(std::make_shared<Files>(Disk(write_fault)));
+  database->env = MakeRocksEnv(write_fault);
   {
     absl::MutexLock lock(&database->mutex);
     const rocksdb::Status status = database->Open(/*read_only=*/false);
@@ -263,10 +146,11 @@ absl::StatusOr<RecordLocation> Metadata::Get(const std::string& key) const {
 absl::Status Metadata::GoOn() {
   if (!failing_.load(std::memory_order_relaxed)) return absl::OkStatus();
   Database& d = *database_;
-  absl::MutexLock lock(&d.mutex);
+  absl::MutexLock probe_lock(&d.probe_mutex);
   if (!failing_) return absl::OkStatus();
-  rocksdb::Status status = Probe(d.env.get(), d.directory);
+  rocksdb::Status status = ProbeDisk(d.env.get(), d.directory);
   if (!status.ok()) return FromRocks(status, "write", d.directory);
+  absl::MutexLock lock(&d.mutex);
   if (d.db.use_count() > 1) {
     return absl::UnavailableError(
         fmt::format("metadata in {} is read as a whole; opened anew after that", d.directory));

@@ -1,5 +1,5 @@
 // Which records exist and where: the small part of the store, in RocksDB. No RocksDB type leaves
-// metadata.cc.
+// metadata.cc, but to rocks_env.
 #ifndef KVSERVICE_STORAGE_LOCAL_METADATA_H_
 #define KVSERVICE_STORAGE_LOCAL_METADATA_H_
 
