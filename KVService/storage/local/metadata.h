@@ -26,8 +26,8 @@ struct MetadataChange {
 class Metadata {
  public:
   // Opens the database in `directory`, creating it if need be. DATA_LOSS also where files of it are
-  // missing or their device cannot read them. For tests: while `write_fault` is not 0, every write
-  // of the database's files fails with that errno.
+  // missing or their device cannot read them. For tests: `write_fault` is as
+  // MakeRocksEnv says.
   static absl::StatusOr<std::unique_ptr<Metadata>> Open(
       const std::string& directory, const std::atomic<int>* write_fault = nullptr);
   ~Metadata();

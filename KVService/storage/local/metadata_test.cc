@@ -82,6 +82,29 @@ TEST_P(MetadataFaultsTest, ClosesOnADiskThatFails) {
   EXPECT_TRUE(metadata_->Get("before").ok());
 }
 
+// The log has the changes, and an opening finds them there: they were told to have failed.
+TEST_P(MetadataFaultsTest, WhatASyncFailedForIsUndone) {
+  ASSERT_TRUE(Put("before", true).ok());
+  for (int round = 0; round < 2; ++round) {
+    fault_ = -GetParam();
+    const std::string added = "failed", removed = "before";
+    const RecordLocation location{1, 8192, 100, 7, "attributes"};
+    const MetadataChange changes[] = {{&added, &location}, {&removed, nullptr}};
+    bool attempted = false;
+    EXPECT_TRUE(Fails(metadata_->Apply(changes, true, &attempted)));
+    EXPECT_TRUE(attempted);
+    EXPECT_TRUE(Fails(metadata_->Apply(changes, true, &attempted)));
+    EXPECT_FALSE(attempted);
+    fault_ = 0;
+    EXPECT_TRUE(Put("after", true).ok());
+    EXPECT_TRUE(absl::IsNotFound(metadata_->Get("failed").status()));
+    EXPECT_EQ(metadata_->Get("before")->offset, 4096);
+    Open();
+    EXPECT_TRUE(absl::IsNotFound(metadata_->Get("failed").status()));
+    EXPECT_TRUE(metadata_->Get("before").ok());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Errors, MetadataFaultsTest, ::testing::Values(ENOSPC, EROFS, EIO));
 
 }  // namespace

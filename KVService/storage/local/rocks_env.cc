@@ -8,6 +8,7 @@
 #include <cstdarg>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -26,18 +27,22 @@ class Disk {
   // The call's own outcome, or the one that a test wants.
   template <typename Call>
   rocksdb::IOStatus Write(Call call) const {
-    rocksdb::IOStatus status;
-    if (const int error = fault_ == nullptr ? 0 : fault_->load(); error != 0) {
-      const std::string words = std::generic_category().message(error);
-      status =
-          error == ENOSPC ? rocksdb::IOStatus::NoSpace(words) : rocksdb::IOStatus::IOError(words);
-    } else {
-      status = call();
-    }
-    return status;
+    const int error = fault();
+    return error > 0 ? Failure(error) : call();
+  }
+  template <typename Call>
+  rocksdb::IOStatus Sync(Call call) const {
+    const int error = fault();
+    return error != 0 ? Failure(std::abs(error)) : call();
   }
 
  private:
+  int fault() const { return fault_ == nullptr ? 0 : fault_->load(); }
+  static rocksdb::IOStatus Failure(int error) {
+    const std::string words = std::generic_category().message(error);
+    return error == ENOSPC ? rocksdb::IOStatus::NoSpace(words) : rocksdb::IOStatus::IOError(words);
+  }
+
   const std::atomic<int>* const fault_;
 };
 
@@ -60,10 +65,10 @@ class WrittenFile : public rocksdb::FSWritableFileOwnerWrapper {
     return disk_.Write([&] { return target()->Flush(o, d); });
   }
   rocksdb::IOStatus Sync(const Options& o, Debug* d) override {
-    return disk_.Write([&] { return target()->Sync(o, d); });
+    return disk_.Sync([&] { return target()->Sync(o, d); });
   }
   rocksdb::IOStatus Fsync(const Options& o, Debug* d) override {
-    return disk_.Write([&] { return target()->Fsync(o, d); });
+    return disk_.Sync([&] { return target()->Fsync(o, d); });
   }
 
  private:

@@ -10,8 +10,8 @@
 
 namespace kvstore::local {
 
-// RocksDB's own. While `write_fault` (nullptr: none) is not 0, every write of its files fails with
-// that errno.
+// RocksDB's own. While `write_fault` (nullptr: none) is an errno, every write and sync of its files
+// fails with that; while it is a negative one, every sync does.
 std::unique_ptr<rocksdb::Env> MakeRocksEnv(const std::atomic<int>* write_fault);
 
 // RocksDB's warnings as lines of ours.
