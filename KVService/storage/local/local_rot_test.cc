@@ -23,8 +23,8 @@ namespace fs = std::filesystem;
 
 // Files up to this size are tried byte by byte; of others so many positions, and the ends.
 constexpr size_t kSmallFile = 64;
-constexpr size_t kSamples = 40;
-constexpr size_t kEnds = 12;
+constexpr size_t kSamples = 16;
+constexpr size_t kEnds = 6;
 // Of what RocksDB appends to: with its length damaged the last record looks like one that was cut
 // off.
 constexpr size_t kLastRecords = 160;
