@@ -130,6 +130,12 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->check(CLI::IsMember({"auto", "uring", "threads"}))
       ->group("Storage");
 
+  std::optional<uint64_t> scrub_rate;
+  AddSize(app, "--scrub-rate", scrub_rate,
+          "bytes a second of the disk that are checked while nobody asks for them, by a thread of "
+          "low priority; 0: none [default: 8MiB]")
+      ->group("Storage");
+
   std::string numa = "off";
   const std::string nodes = "NUMA nodes";
   app.add_option("--numa", numa,
@@ -228,6 +234,7 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   if (options.capacity_bytes.value_or(kLeastCapacityBytes) < kLeastCapacityBytes) {
     return app.exit(CLI::ValidationError("--capacity", "must be at least 16MiB"));
   }
+  options.scrub_bytes_per_second = scrub_rate.value_or(kDefaultScrubRate);
   options.numa_auto = numa == "auto";
   options.azure = storage.empty() ? !options.accounts_file.empty() : storage == "azure";
   if (const std::string wrong = Contradiction(options); !wrong.empty()) {

@@ -9,6 +9,9 @@
 
 namespace kvstore {
 
+// A TiB in a day and a half, and no more than a hundredth of what an SSD reads.
+inline constexpr uint64_t kDefaultScrubRate = uint64_t{8} << 20;
+
 struct ServerOptions {
   std::string host = "0.0.0.0";
   int port = 50051;
@@ -27,6 +30,7 @@ struct ServerOptions {
   std::optional<uint64_t> pending_write_bytes;  // none: what ChunkStoreOptions says
   std::string durability = "batch";
   std::string io = "auto";
+  uint64_t scrub_bytes_per_second = kDefaultScrubRate;
 
   // Of the machine's NUMA nodes:
   bool numa_auto = false;        // one server a node

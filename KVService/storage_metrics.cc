@@ -122,6 +122,17 @@ MetricFamilies AzureMetrics(const azure::PipelineStats& stats) {
   };
 }
 
+MetricFamilies ScrubMetrics(const ScrubStats& stats) {
+  return {
+      Counter("kvstore_scrub_bytes_total", "Bytes on disk that the scrubber has checked.",
+              stats.bytes),
+      Counter("kvstore_scrub_errors_total",
+              "Records that the scrubber found damaged, or could not read.", stats.errors),
+      Counter("kvstore_scrub_passes_total", "Passes of the scrubber over all that is stored.",
+              stats.passes),
+  };
+}
+
 MetricFamilies TierMetrics(const TieredStats& stats) {
   return {
       Gauge("kvstore_disk_tier_used_bytes", "Bytes in the disk tier.", stats.local_bytes),

@@ -4,6 +4,7 @@
 
 #include "KVService/observe/metrics.h"
 #include "KVService/storage/azure/azure_blob_store.h"
+#include "KVService/storage/local/local_blob_store.h"
 #include "KVService/storage/tiered/tiered_blob_store.h"
 #include "KVService/store/chunk_store.h"
 
@@ -12,6 +13,7 @@ namespace kvstore {
 MetricFamilies StoreMetrics(const ChunkStoreStats& stats);
 MetricFamilies LogMetrics(const azure::BlobLogStats& stats);
 MetricFamilies AzureMetrics(const azure::PipelineStats& stats);
+MetricFamilies ScrubMetrics(const ScrubStats& stats);
 MetricFamilies TierMetrics(const TieredStats& stats);
 
 }  // namespace kvstore

@@ -13,8 +13,8 @@
 #include "KVService/defaults.h"
 #include "KVService/http/curl_http_client.h"
 #include "KVService/storage/azure/default_credential.h"
-#include "KVService/storage/local/local_blob_store.h"
 #include "KVService/storage_metrics.h"
+#include "KVService/store/chunk_identity.h"
 
 namespace kvstore {
 namespace {
@@ -27,27 +27,6 @@ Durability DurabilityOf(const std::string& name) {
 AsyncIo AsyncIoOf(const std::string& name) {
   if (name == "uring") return AsyncIo::kUring;
   return name == "threads" ? AsyncIo::kThreads : AsyncIo::kAuto;
-}
-
-absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOptions& options,
-                                                              const ThreadPlan& threads,
-                                                              const std::string& directory,
-                                                              std::optional<uint64_t> capacity) {
-  LocalOptions local;
-  local.directory = directory;
-  local.capacity_bytes = capacity ? *capacity : DefaultCapacityBytes(directory);
-  local.durability = DurabilityOf(options.durability);
-  local.io = AsyncIoOf(options.io);
-  local.write_threads = threads.disk_writes;
-  local.read_threads = threads.disk_reads;
-  KV_ASSIGN_OR_RETURN(std::unique_ptr<LocalBlobStore> storage,
-                      LocalBlobStore::Open(std::move(local)));
-  const RecoveryReport& recovery = storage->recovery();
-  spdlog::info(
-      "store opened directory={} records={} bytes={} tail_bytes_cut={} dangling_dropped={} ms={}",
-      directory, recovery.records, recovery.bytes, recovery.tail_bytes_cut,
-      recovery.dangling_dropped, recovery.milliseconds);
-  return storage;
 }
 
 ChunkStoreOptions StoreOptions(const ServerOptions& options) {
@@ -70,7 +49,42 @@ absl::StatusOr<std::unique_ptr<StorageSetup>> StorageSetup::Open(const ServerOpt
   std::unique_ptr<StorageSetup> setup(new StorageSetup);
   KV_RETURN_IF_ERROR(options.azure ? setup->OpenAzure(options, threads)
                                    : setup->OpenLocal(options, threads));
+  setup->StartScrub(options.scrub_bytes_per_second);
   return setup;
+}
+
+absl::StatusOr<std::unique_ptr<LocalBlobStore>> StorageSetup::OpenDirectory(
+    const ServerOptions& options, const ThreadPlan& threads, const std::string& directory,
+    std::optional<uint64_t> capacity) {
+  LocalOptions local;
+  local.directory = directory;
+  local.capacity_bytes = capacity ? *capacity : DefaultCapacityBytes(directory);
+  local.durability = DurabilityOf(options.durability);
+  local.io = AsyncIoOf(options.io);
+  local.write_threads = threads.disk_writes;
+  local.read_threads = threads.disk_reads;
+  local.may_return = [](const BlobInfo& blob) { return MayReturn(blob.attributes); };
+  KV_ASSIGN_OR_RETURN(std::unique_ptr<LocalBlobStore> storage,
+                      LocalBlobStore::Open(std::move(local)));
+  const RecoveryReport& recovery = storage->recovery();
+  spdlog::info(
+      "store opened directory={} records={} bytes={} tail_bytes_cut={} dangling_dropped={} "
+      "rebuilt={} ms={}",
+      directory, recovery.records, recovery.bytes, recovery.tail_bytes_cut,
+      recovery.dangling_dropped, recovery.rebuilt, recovery.milliseconds);
+  local_ = storage.get();
+  return storage;
+}
+
+void StorageSetup::StartScrub(uint64_t bytes_per_second) {
+  if (local_ == nullptr || bytes_per_second == 0) return;
+  ScrubOptions scrub;
+  scrub.bytes_per_second = bytes_per_second;
+  scrub.damaged = [this](const BlobId& blob) {
+    if (tier_ != nullptr) return tier_->DropDamaged(blob);
+    store_->RemoveDamaged(blob);
+  };
+  local_->StartScrub(std::move(scrub));
 }
 
 absl::Status StorageSetup::OpenLocal(const ServerOptions& options, const ThreadPlan& threads) {
@@ -139,6 +153,10 @@ void StorageSetup::LogStats() const {
   const ChunkStoreStats stats = store_->stats();
   spdlog::info("totals blocks={} evicted={} corrupt={} ram_hits={} ram_misses={}", stats.blocks,
                stats.evicted_chunks, stats.corrupt_chunks, stats.ram.hits, stats.ram.misses);
+  if (local_ != nullptr) {
+    const ScrubStats scrub = local_->scrub_stats();
+    spdlog::info("scrub bytes={} errors={} passes={}", scrub.bytes, scrub.errors, scrub.passes);
+  }
   if (azure_ == nullptr) return;
   const azure::BlobLogStats log = azure_->log_stats();
   const azure::PipelineStats http = azure_->http_stats();
@@ -173,6 +191,7 @@ MetricFamilies StorageSetup::Metrics() const {
     add(AzureMetrics(azure_->http_stats()));
   }
   if (tier_ != nullptr) add(TierMetrics(tier_->stats()));
+  if (local_ != nullptr) add(ScrubMetrics(local_->scrub_stats()));
   return all;
 }
 

@@ -2,7 +2,10 @@
 #ifndef KVSERVICE_STORAGE_SETUP_H_
 #define KVSERVICE_STORAGE_SETUP_H_
 
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "KVService/accounts/account_resolver.h"
 #include "KVService/http/http_client.h"
@@ -11,6 +14,7 @@
 #include "KVService/platform/thread_pool.h"
 #include "KVService/storage/azure/account_places.h"
 #include "KVService/storage/azure/credential_factory.h"
+#include "KVService/storage/local/local_blob_store.h"
 #include "KVService/storage/tiered/tiered_blob_store.h"
 #include "KVService/store/chunk_store.h"
 #include "KVService/thread_plan.h"
@@ -43,6 +47,11 @@ class StorageSetup {
  private:
   StorageSetup() = default;
   absl::Status OpenLocal(const ServerOptions& options, const ThreadPlan& threads);
+  absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOptions& options,
+                                                                const ThreadPlan& threads,
+                                                                const std::string& directory,
+                                                                std::optional<uint64_t> capacity);
+  void StartScrub(uint64_t bytes_per_second);
   absl::Status OpenAzure(const ServerOptions& options, const ThreadPlan& threads);
 
   // Each stands on those before it.
@@ -51,7 +60,8 @@ class StorageSetup {
   std::unique_ptr<azure::CredentialFactory> credentials_;
   std::unique_ptr<AccountResolver> accounts_;
   std::unique_ptr<AccountPlaces> places_;
-  AzureBlobStore* azure_ = nullptr;  // in store_, with the tier before it, where there is one
+  LocalBlobStore* local_ = nullptr;  // in store_, as those below; nullptr where there is none
+  AzureBlobStore* azure_ = nullptr;
   TieredBlobStore* tier_ = nullptr;
   std::unique_ptr<ChunkStore> store_;
 };

@@ -349,7 +349,8 @@ void PrefixIndex::RemoveSlot(uint32_t slot, std::vector<Removed>* removed) {
     const Entry& entry = entries_[out];
     SpaceInfo& space = spaces_[entry.space];
     removed->push_back({BlockId{space.id, VersionOf(out)}, space.container, space.partition,
-                        uint64_t{entry.footprint_kib} * 1024});
+                        uint64_t{entry.footprint_kib} * 1024, Wide(entry.parent_hash),
+                        entry.by_parent != 0});
     policy_.Erase(out, PolicyKey(out));
     const size_t hash = HashOfHash(entry.space, Wide(entry.hash));
     gone_[hash % kRemembered] = hash;

@@ -56,6 +56,8 @@ class PrefixIndex {
     Container container;
     PartitionDigest partition{};
     uint64_t footprint = 0;
+    uint64_t parent_hash = 0;
+    bool by_parent = false;
   };
 
   // Adds a block of `container` and `partition`. False: it was there already, and nothing changed.

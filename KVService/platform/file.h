@@ -79,7 +79,11 @@ class FileSystem {
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, FileMode mode) = 0;
   virtual absl::Status Remove(const std::string& path) = 0;
 
-  // Replaces `to` at once: a reader sees the old or the new file.
+  // Removes a directory and all that is in it; OK if it is not there.
+  virtual absl::Status RemoveTree(const std::string& path) = 0;
+
+  // Replaces `to` at once: a reader sees the old or the new file. A directory is moved only to
+  // where nothing is.
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
 
   // With all its parents; OK if it is there.

@@ -17,6 +17,10 @@ uint64_t AllocatedBytes(const std::string& directory);
 // segment open, about 4,000 a TiB, and twice those that it reads from.
 void RaiseOpenFileLimit();
 
+// The calling thread gets processors and disk when nobody else wants them, where the system has
+// such a thing.
+void LowerThreadPriority();
+
 // Whether the system brings WinHTTP.
 bool HasWinHttp();
 

@@ -1,5 +1,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -35,6 +36,16 @@ void RaiseOpenFileLimit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);  // without it the store says which file it could not open
+}
+
+void LowerThreadPriority() {
+#if defined(__linux__)
+  // Linux has both for each thread. Where it refuses, the thread is as others are.
+  constexpr int kLeastNice = 19;
+  setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kLeastNice);
+  constexpr int kOfProcess = 1, kIdleClass = 3, kClassShift = 13;  // linux/ioprio.h
+  ::syscall(SYS_ioprio_set, kOfProcess, 0, kIdleClass << kClassShift);
+#endif
 }
 
 bool HasWinHttp() { return false; }

@@ -48,6 +48,11 @@ std::string EncodeAttributes(const BlockAttributes& attributes) {
   return bytes;
 }
 
+bool MayReturn(std::string_view attributes) {
+  const std::optional<BlockAttributes> block = DecodeAttributes(attributes);
+  return !block || !block->by_parent;  // what is no block is a key or a mark, and harmless
+}
+
 std::optional<BlockAttributes> DecodeAttributes(std::string_view bytes) {
   if (bytes.size() != 17 || static_cast<unsigned char>(bytes[16]) > 1) return std::nullopt;
   BlockAttributes attributes;

@@ -38,6 +38,10 @@ struct BlockAttributes {
 std::string EncodeAttributes(const BlockAttributes& attributes);
 std::optional<BlockAttributes> DecodeAttributes(std::string_view bytes);
 
+// Whether a block may come back after its deletion, as its attributes say. Not one that is matched
+// through its parent: the parent's hash may by now be another's.
+bool MayReturn(std::string_view attributes);
+
 }  // namespace kvstore
 
 #endif  // KVSERVICE_STORE_CHUNK_IDENTITY_H_

@@ -223,6 +223,25 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
   for (ReadDone& waiter : fetching->waiters) std::move(waiter)(result);
 }
 
+void ChunkStore::RemoveDamaged(const BlobId& blob) {
+  const std::optional<NamedBlock> block = ParseBlobName(blob.name);
+  if (!block || !Begin()) return;
+  const Container container{blob.account, blob.container};
+  std::vector<PrefixIndex::Removed> removed;
+  {
+    absl::MutexLock lock(&mutex_);
+    removed = index_.Remove({SpaceOf(container, block->partition), block->version});
+    MarkDeleting(removed);
+  }
+  if (!removed.empty()) {
+    corrupt_chunks_.fetch_add(1, std::memory_order_relaxed);
+    spdlog::error("corrupt chunk removed blob={}/{}/{} with_those_behind_it={}", blob.account,
+                  blob.container, blob.name, removed.size() - 1);
+  }
+  DeleteAll(std::move(removed));
+  End();
+}
+
 // ---- the rest
 
 ChunkStoreStats ChunkStore::stats() const {

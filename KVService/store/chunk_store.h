@@ -129,6 +129,10 @@ class ChunkStore : private BlobListener {
   void Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
              absl::Time deadline, WriteDone done);
 
+  // Of a storage that is not shared: removes the block of a blob that the storage found damaged, as
+  // a Read that found it would, from index, RAM and storage. Blobs that are no blocks stay.
+  void RemoveDamaged(const BlobId& blob);
+
   ChunkStoreStats stats() const;
 
   // Whether other servers see what this one stores.
@@ -199,13 +203,14 @@ class ChunkStore : private BlobListener {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The blocks by parent that are being written and whose parent has just gone go, too.
   void OrphanWrites(const PrefixIndex::Removed& parent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void DeleteAll(std::vector<PrefixIndex::Removed> removed);
+  void DeleteAll(std::vector<PrefixIndex::Removed> removed, bool whole = false);
   void DeleteNext(std::shared_ptr<Deleting> deleting);
   // Fails the puts that wait for room: where nothing can be deleted there will be none, and
   // evicting more would only empty the index.
   void RefuseWaiting(const absl::Status& status);
-  // Lets the put that waits for it go on.
-  void EndDeleting(const BlockId& id);
+  void GiveUpDeleting(Deleting& deleting);
+  // Lets the put that waits for it go on. With `back`, what could not be deleted is known again.
+  void EndDeleting(const BlockId& id, const PrefixIndex::Removed* back = nullptr);
 
   const ChunkStoreOptions options_;
   const std::unique_ptr<BlobStore> storage_;

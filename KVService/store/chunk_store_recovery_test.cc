@@ -7,6 +7,7 @@
 
 #include "KVService/platform/temp_dir.h"
 #include "KVService/storage/local/local_blob_store.h"
+#include "KVService/store/chunk_identity.h"
 #include "KVService/store/chunk_store_testing.h"
 
 namespace kvstore {
@@ -16,6 +17,7 @@ std::unique_ptr<ChunkStore> OpenStore(const std::string& directory) {
   LocalOptions local;
   local.directory = directory;
   local.segment_bytes = 4096;  // a segment of its own for every larger record
+  local.may_return = [](const BlobInfo& blob) { return MayReturn(blob.attributes); };
   auto storage = LocalBlobStore::Open(local);
   EXPECT_TRUE(storage.ok()) << storage.status();
   auto store = ChunkStore::Open({.memory_bytes = 0}, std::move(*storage));
@@ -83,6 +85,57 @@ TEST(ChunkStoreRecovery, ADamagedLocationKeyIsMadeAnew) {
   const auto found = LookupNow(*store, BlockOf(1));
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(BufferOf(ReadNow(*store, found[0].location)->chunk), "kept");
+}
+
+// Metadata made anew may bring back what was deleted. A block by parent that came back would be
+// found behind whatever bears its parent's hash by then.
+TEST(ChunkStoreRecovery, MetadataMadeAnewBringsBackNoChildOfAParent) {
+  const testing::TempDir directory;
+  {
+    const auto store = OpenStore(directory.path());
+    ASSERT_TRUE(WriteNow(*store, {.hash = 1, .tokens = BlockOf(1), .buffer = "parent"}).ok());
+    ASSERT_TRUE(
+        WriteNow(*store, {.hash = 2, .parent = 1, .tokens = BlockOf(2), .buffer = "child"}).ok());
+    ASSERT_TRUE(store->Close().ok());
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(directory.path() + "/index")) {
+    if (entry.path().extension() != ".log") continue;
+    std::fstream file(entry.path(), std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(20);
+    file.put('?');
+  }
+  {
+    const auto store = OpenStore(directory.path());
+    const auto found = LookupNow(*store, PromptOf({1, 2}));
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(BufferOf(ReadNow(*store, found[0].location)->chunk), "parent");
+    // And it can be written again.
+    ASSERT_TRUE(
+        WriteNow(*store, {.hash = 2, .parent = 1, .tokens = BlockOf(2), .buffer = "again"}).ok());
+    ASSERT_TRUE(store->Close().ok());
+  }
+  const auto store = OpenStore(directory.path());
+  const auto found = LookupNow(*store, PromptOf({1, 2}));
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(BufferOf(ReadNow(*store, found[1].location)->chunk), "again");
+}
+
+TEST(ChunkStoreRecovery, ABlockThatTheStorageFoundDamagedIsAMissUntilItIsWritten) {
+  const testing::TempDir directory;
+  const auto store = OpenStore(directory.path());
+  const TestChunk chunk{.hash = 1, .tokens = BlockOf(1), .buffer = "tensors"};
+  ASSERT_TRUE(WriteNow(*store, chunk).ok());
+  const std::string name = BlobNameOf(DigestPartition("p"), VersionOf(WireChunk(chunk)));
+  const auto found = LookupNow(*store, BlockOf(1));
+  ASSERT_EQ(found.size(), 1u);
+  store->RemoveDamaged({kTestContainer.account, kTestContainer.name, name});
+  EXPECT_TRUE(LookupNow(*store, BlockOf(1)).empty());
+  EXPECT_TRUE(absl::IsNotFound(ReadNow(*store, found[0].location).status()));
+  EXPECT_EQ(store->stats().corrupt_chunks, 1u);
+  store->RemoveDamaged({"-", "-", "location-key"});  // no block: nothing happens
+  EXPECT_EQ(store->stats().corrupt_chunks, 1u);
+  ASSERT_TRUE(WriteNow(*store, chunk).ok());
+  EXPECT_EQ(BufferOf(ReadNow(*store, found[0].location)->chunk), "tensors");
 }
 
 }  // namespace

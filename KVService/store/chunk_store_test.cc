@@ -267,6 +267,26 @@ TEST_F(ChunkStoreTest, AParentStaysWhereItsChildCannotBeDeleted) {
   EXPECT_TRUE(LookupNow(*store_, PromptOf({1, 2})).empty());
 }
 
+TEST_F(ChunkStoreTest, WhatAnEvictionCannotDeleteStaysKnown) {
+  const TestChunk first{.hash = 1, .tokens = BlockOf(1), .buffer = std::string(10'000, 'a')};
+  MemoryBlobStore measure;
+  const uint64_t footprint = measure.FootprintOf({"a", "b", std::string(122, 'n')},
+                                                 {Encoded(first), 0, std::string(17, 'a')});
+  Open(footprint + footprint / 2, NoMemory());
+  ASSERT_TRUE(WriteNow(*store_, first).ok());
+  TestChunk second = first;
+  second.hash = 2;
+  second.tokens = BlockOf(2);
+  storage_->FailNextDelete(absl::UnavailableError("the disk is gone"));
+  EXPECT_TRUE(absl::IsUnavailable(WriteNow(*store_, second).status()));
+  const auto found = LookupNow(*store_, BlockOf(1));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(BufferOf(ReadNow(*store_, found[0].location)->chunk), first.buffer);
+  // And it is evicted when the disk is back.
+  ASSERT_TRUE(WriteNow(*store_, second).ok());
+  EXPECT_TRUE(LookupNow(*store_, BlockOf(1)).empty());
+}
+
 TEST_F(ChunkStoreTest, AChunkThatNeverFitsIsRefusedClearly) {
   Open(20'000, NoMemory());
   const auto result =

@@ -46,6 +46,7 @@ struct ChunkStore::Writing {
 
 struct ChunkStore::Deleting {
   std::vector<PrefixIndex::Removed> blocks;
+  bool whole = false;  // nothing is wrong with them: those that cannot be deleted are kept
   size_t next = 0;
 };
 
@@ -173,7 +174,7 @@ void ChunkStore::MakeRoom() {
       }
     }
   }
-  DeleteAll(std::move(evicted));
+  DeleteAll(std::move(evicted), /*whole=*/true);
   for (std::shared_ptr<Writing>& writing : fit) Put(std::move(writing));
   for (std::shared_ptr<Writing>& writing : hopeless) {
     FinishPut(std::move(writing), absl::ResourceExhaustedError(
@@ -278,7 +279,7 @@ void ChunkStore::OrphanWrites(const PrefixIndex::Removed& parent) {
   }
 }
 
-void ChunkStore::DeleteAll(std::vector<PrefixIndex::Removed> removed) {
+void ChunkStore::DeleteAll(std::vector<PrefixIndex::Removed> removed, bool whole) {
   if (removed.empty()) return;
   for (const PrefixIndex::Removed& block : removed) ram_.Erase(block.id);
   {
@@ -287,6 +288,7 @@ void ChunkStore::DeleteAll(std::vector<PrefixIndex::Removed> removed) {
   }
   auto deleting = std::make_shared<Deleting>();
   deleting->blocks = std::move(removed);
+  deleting->whole = whole;
   DeleteNext(std::move(deleting));
 }
 
@@ -306,16 +308,23 @@ void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
           EndDeleting(deleting->blocks[deleting->next++].id);
           return DeleteNext(std::move(deleting));
         }
-        // The block's parent, which comes behind it, must not go without it. The index
-        // has let them all go; the next start finds them again.
-        spdlog::error("evicted chunks not deleted chunks={} error=\"{}\"",
+        // The block's parent, which comes behind it, must not go without it.
+        spdlog::error("chunks not deleted chunks={} error=\"{}\"",
                       deleting->blocks.size() - deleting->next, std::string(status.message()));
-        while (deleting->next < deleting->blocks.size()) {
-          EndDeleting(deleting->blocks[deleting->next++].id);
-        }
+        GiveUpDeleting(*deleting);
         RefuseWaiting(status);
         DeleteNext(std::move(deleting));
       });
+}
+
+// What was evicted is still stored: known again it is served, and evicted when the disk is back.
+// Not so blocks by parent, which may have lost it meanwhile: the next start finds those.
+void ChunkStore::GiveUpDeleting(Deleting& deleting) {
+  for (size_t i = deleting.blocks.size(); i-- > deleting.next;) {  // parents first
+    const PrefixIndex::Removed& block = deleting.blocks[i];
+    EndDeleting(block.id, deleting.whole && !block.by_parent ? &block : nullptr);
+  }
+  deleting.next = deleting.blocks.size();
 }
 
 void ChunkStore::RefuseWaiting(const absl::Status& status) {
@@ -332,7 +341,7 @@ void ChunkStore::RefuseWaiting(const absl::Status& status) {
   for (std::shared_ptr<Writing>& writing : refused) FinishPut(std::move(writing), status);
 }
 
-void ChunkStore::EndDeleting(const BlockId& id) {
+void ChunkStore::EndDeleting(const BlockId& id, const PrefixIndex::Removed* back) {
   Doomed doomed;
   {
     absl::MutexLock lock(&mutex_);
@@ -340,6 +349,10 @@ void ChunkStore::EndDeleting(const BlockId& id) {
     doomed = std::move(it->second);
     deleting_.erase(it);
     releasing_bytes_ -= doomed.footprint;
+    if (back != nullptr) {
+      index_.Insert(back->container, back->partition, id,
+                    {back->parent_hash, back->footprint, back->by_parent});
+    }
   }
   if (doomed.next_writing) StartPut(std::move(doomed.next_writing));
 }

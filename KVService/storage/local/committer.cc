@@ -26,10 +26,11 @@ void CommitTogether(std::span<Commit> commits, Metadata* metadata, SegmentSet* s
     changes.push_back({commit.key, commit.location});
   }
   absl::Status applied;
+  bool attempted = false;
   if (!changes.empty()) {
     // A deletion is in the log before its record is freed, so this sync takes it along.
     const uint64_t freed = segments->Freed();
-    applied = metadata->Apply(changes, sync);
+    applied = metadata->Apply(changes, sync, &attempted);
     if (sync && applied.ok()) segments->Settle(freed);
   }
 
@@ -39,7 +40,7 @@ void CommitTogether(std::span<Commit> commits, Metadata* metadata, SegmentSet* s
     if (it != synced.end() && !it->second.ok()) {
       result = {CommitOutcome::kPayloadLost, it->second};
     } else if (!applied.ok()) {
-      result = {CommitOutcome::kUncertain, applied};
+      result = {attempted ? CommitOutcome::kUncertain : CommitOutcome::kRefused, applied};
     }
     // Moved out first: `done` may free what holds the commit's key.
     auto done = std::move(commit.done);

@@ -20,6 +20,7 @@ namespace kvstore::local {
 enum class CommitOutcome {
   kDone,
   kPayloadLost,  // not in the metadata; the segment can be trusted with nothing more
+  kRefused,      // not in the metadata, which takes nothing now
   kUncertain,    // the metadata's write failed: a restart may find the record, so it must stay
 };
 

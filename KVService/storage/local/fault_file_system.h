@@ -14,11 +14,12 @@
 
 namespace kvstore::testing {
 
-enum class FileCall { kOpen, kWrite, kSync, kPreallocate, kPunch, kRead };
+enum class FileCall { kOpen, kWrite, kSync, kPreallocate, kPunch, kRead, kReadDone };
 
 class FaultFileSystem : public FileSystem {
  public:
-  // Asked before every call on a segment file; a status other than OK takes the call's place.
+  // Asked before every call on a segment file, and after a read; a status other than OK takes the
+  // call's place.
   // Runs outside locks, on the caller's thread.
   using Hook = std::function<absl::Status(FileCall, const std::string& path)>;
 
@@ -31,6 +32,12 @@ class FaultFileSystem : public FileSystem {
   }
   void Heal() { SetHook(nullptr); }
 
+  // Reads of a segment file that touch this range fail, as of sectors that the device has lost.
+  void LoseSectors(std::string file_name, uint64_t offset, uint64_t size) {
+    absl::MutexLock lock(&mutex_);
+    lost_ = {std::move(file_name), offset, size};
+  }
+
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, FileMode mode) override {
     if (absl::Status status = Ask(FileCall::kOpen, path); !status.ok()) return status;
     auto file = real_->Open(path, mode);
@@ -38,6 +45,7 @@ class FaultFileSystem : public FileSystem {
     return std::make_unique<FaultFile>(this, path, *std::move(file));
   }
   absl::Status Remove(const std::string& path) override { return real_->Remove(path); }
+  absl::Status RemoveTree(const std::string& path) override { return real_->RemoveTree(path); }
   absl::Status Rename(const std::string& from, const std::string& to) override {
     return real_->Rename(from, to);
   }
@@ -61,12 +69,18 @@ class FaultFileSystem : public FileSystem {
         : owner_(owner), path_(std::move(path)), file_(std::move(file)) {}
 
     absl::Status ReadAt(uint64_t offset, std::span<std::byte> into) override {
-      const absl::Status status = owner_->Ask(FileCall::kRead, path_);
-      return status.ok() ? file_->ReadAt(offset, into) : status;
+      absl::Status status = owner_->Ask(FileCall::kRead, path_);
+      status.Update(owner_->AskSectors(path_, offset, into.size()));
+      if (!status.ok()) return status;
+      status = file_->ReadAt(offset, into);
+      status.Update(owner_->Ask(FileCall::kReadDone, path_));
+      return status;
     }
     bool IsCached(uint64_t offset, uint64_t size) override { return file_->IsCached(offset, size); }
     int ReadHandle() override {
-      return owner_->Ask(FileCall::kRead, path_).ok() ? file_->ReadHandle() : -1;
+      const bool passes =
+          owner_->Ask(FileCall::kRead, path_).ok() && owner_->AskSectors(path_, 0, UINT64_MAX).ok();
+      return passes ? file_->ReadHandle() : -1;
     }
     absl::Status WriteAt(uint64_t offset, std::span<const ByteView> parts) override {
       const absl::Status status = owner_->Ask(FileCall::kWrite, path_);
@@ -103,8 +117,24 @@ class FaultFileSystem : public FileSystem {
     return hook && *hook ? (*hook)(call, path) : absl::OkStatus();
   }
 
+  absl::Status AskSectors(const std::string& path, uint64_t offset, uint64_t size) {
+    absl::MutexLock lock(&mutex_);
+    const bool meet =
+        lost_.size > 0 && path.ends_with(lost_.file_name) &&
+        (offset < lost_.offset ? lost_.offset - offset < size : offset - lost_.offset < lost_.size);
+    return meet ? absl::UnavailableError("read " + path + ": Input/output error")
+                : absl::OkStatus();
+  }
+
+  struct Sectors {
+    std::string file_name;
+    uint64_t offset = 0;
+    uint64_t size = 0;  // 0: none
+  };
+
   FileSystem* const real_ = RealFileSystem();
   absl::Mutex mutex_;
+  Sectors lost_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<Hook> hook_ ABSL_GUARDED_BY(mutex_);
 };
 

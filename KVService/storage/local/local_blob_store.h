@@ -1,9 +1,11 @@
 // The embedded store: a directory of segment files for the payloads and RocksDB for what is where.
 //
 //   LOCK                  held while the store is open: one process at a time
-//   FORMAT                "kvstore-local 1"
+//   FORMAT, FORMAT.copy   "kvstore-local 1", twice: one of them may rot
+//   CLOSED                after a Close, how much there was
 //   segments/000001.seg   append-only records (record.h), preallocated
 //   index/                RocksDB: account/container/name -> segment, offset, size, CRC, attributes
+//   index.damaged/        what index/ was when it was found damaged and made anew (rebuild.h)
 //
 // A Put writes its payload, makes it durable as promised, then its metadata, then says OK; so a
 // crash leaves at worst bytes that nothing names, and Open cuts those off. A Delete removes the
@@ -30,14 +32,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 namespace kvstore {
 
 namespace local {
 class Committer;
 class Metadata;
+class Scrubber;
 class SegmentSet;
 struct CommitResult;
+struct Recovered;
 struct RecordLocation;
 }  // namespace local
 
@@ -69,7 +74,27 @@ struct LocalOptions {
   std::optional<uint64_t> recycle_bytes;
   DiskReads reads = DiskReads::kAuto;
   AsyncIo io = AsyncIo::kAuto;
+  // Metadata that is damaged is made anew from the segments. It cannot tell then whether a blob was
+  // deleted: this says of which it does no harm to bring it back; empty: of all.
+  std::function<bool(const BlobInfo&)> may_return;
   FileSystem* files = nullptr;  // nullptr: RealFileSystem(). Outlives the store
+};
+
+struct ScrubOptions {
+  uint64_t bytes_per_second = 0;
+  // Told of a blob that fails its checks, or that the device cannot read while it can read others:
+  // who keeps the store removes it from there, and from wherever else it counts as being here. On
+  // the scrubber's thread; not called twice at once.
+  std::function<void(const BlobId&)> damaged;
+  // For tests. Empty: the clock, and a wait that Close ends. Sleep says false where it was ended.
+  std::function<absl::Time()> now;
+  std::function<bool(absl::Duration)> sleep;
+};
+
+struct ScrubStats {
+  uint64_t bytes = 0;   // checked, as footprints
+  uint64_t errors = 0;  // records that failed, each time
+  uint64_t passes = 0;  // over all that is stored
 };
 
 // What Open found and put right.
@@ -78,6 +103,8 @@ struct RecoveryReport {
   uint64_t bytes = 0;             // their footprints
   uint64_t tail_bytes_cut = 0;    // preallocated or unindexed, behind the last records
   uint64_t dangling_dropped = 0;  // blobs whose payload was missing or too short; List says which
+  // The metadata was damaged and was made anew. Blobs that List does not call lost may be gone too.
+  bool rebuilt = false;
   int64_t milliseconds = 0;
 };
 
@@ -111,6 +138,11 @@ class LocalBlobStore : public BlobStore {
   // it would wait for.
   absl::Status Close() override;
 
+  // Begins to check what is stored, all of it, again and again, at a rate (local/scrubber.h). Until
+  // Close. Once, before other threads may call Close. REQUIRES: bytes_per_second > 0.
+  void StartScrub(ScrubOptions scrub);
+  ScrubStats scrub_stats() const;
+
   const RecoveryReport& recovery() const { return recovery_; }
 
  private:
@@ -119,6 +151,9 @@ class LocalBlobStore : public BlobStore {
 
   explicit LocalBlobStore(LocalOptions options);
   absl::Status Start();
+  // Opens metadata_, which is made anew where it is damaged, and says what it holds.
+  absl::StatusOr<local::Recovered> OpenMetadata();
+  absl::Status MarkClosed() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Counts one more operation, or says why not.
   absl::Status Admit(size_t limit, uint64_t put_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -130,6 +165,7 @@ class LocalBlobStore : public BlobStore {
   void PutCommitted(std::unique_ptr<Op> op, local::CommitResult result) ABSL_LOCKS_EXCLUDED(mutex_);
   void RunDeletes() ABSL_LOCKS_EXCLUDED(mutex_);
   void DeleteTogether(std::vector<std::unique_ptr<Op>> ops) ABSL_LOCKS_EXCLUDED(mutex_);
+  void NoteDamagedMetadata(const absl::Status& damage) ABSL_LOCKS_EXCLUDED(mutex_);
   void SettleFreed();
   void Finish(std::unique_ptr<Op> op, absl::Status status) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -162,6 +198,7 @@ class LocalBlobStore : public BlobStore {
   size_t pending_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t pending_put_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   BlobStoreUsage usage_ ABSL_GUARDED_BY(mutex_);
+  bool usage_certain_ ABSL_GUARDED_BY(mutex_) = true;  // it is what the metadata holds
   uint64_t full_at_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time full_until_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   uint64_t reserved_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of puts that are not committed yet
@@ -177,6 +214,7 @@ class LocalBlobStore : public BlobStore {
   std::unique_ptr<ThreadPool> writers_;
   std::unique_ptr<ThreadPool> deleter_;
   std::unique_ptr<AsyncReader> async_reader_;  // its callbacks use readers_
+  std::unique_ptr<local::Scrubber> scrubber_;  // none before StartScrub
 };
 
 }  // namespace kvstore

@@ -99,7 +99,8 @@ void LocalBlobStore::RunPut(std::unique_ptr<Op> op) {
     return Finish(std::move(op), absl::Status(absl::StatusCode::kAlreadyExists, ""));
   }
   absl::Status status = existing.status();
-  if (absl::IsNotFound(status)) status = WritePayload(*op);
+  if (absl::IsDataLoss(status)) NoteDamagedMetadata(status);  // what was there is a miss: a new one
+  if (absl::IsNotFound(status) || absl::IsDataLoss(status)) status = WritePayload(*op);
   if (!status.ok()) return Finish(std::move(op), AsDeviceError(status));
   CommitPut(std::move(op));
 }
@@ -120,6 +121,11 @@ absl::Status LocalBlobStore::WritePayload(Op& op) {
     reserved_bytes_ += op.footprint;
   }
   absl::StatusOr<local::SegmentSet::Place> place = segments_->Reserve(op.footprint);
+  if (absl::IsResourceExhausted(place.status()) && segments_->HasUnsettled()) {
+    // On a full disk no put may come that settles what was deleted to make room for this one.
+    SettleFreed();
+    place = segments_->Reserve(op.footprint);
+  }
   absl::Status status = place.status();
   if (place.ok()) {
     op.segment = std::move(place->segment);
@@ -170,6 +176,8 @@ void LocalBlobStore::PutCommitted(std::unique_ptr<Op> op, CommitResult result) {
   if (result.outcome == CommitOutcome::kPayloadLost) {
     segments_->Seal(op->location.segment);
     segments_->Discard(op->extent());
+  } else if (result.outcome == CommitOutcome::kRefused) {
+    segments_->Discard(op->extent());
   }
   {
     absl::MutexLock lock(&mutex_);
@@ -178,6 +186,7 @@ void LocalBlobStore::PutCommitted(std::unique_ptr<Op> op, CommitResult result) {
       usage_.used_bytes += op->footprint;
       ++usage_.blobs;
     }
+    if (result.outcome == CommitOutcome::kUncertain) usage_certain_ = false;
   }
   Finish(std::move(op), AsDeviceError(result.status));
 }
@@ -205,6 +214,13 @@ void LocalBlobStore::DeleteTogether(std::vector<std::unique_ptr<Op>> ops) {
   std::vector<std::unique_ptr<Op>> found;
   for (std::unique_ptr<Op>& op : ops) {
     absl::StatusOr<RecordLocation> existing = metadata_->Get(op->key);
+    if (absl::IsDataLoss(existing.status())) {
+      // Where it was nobody knows: its space comes back with the next start.
+      NoteDamagedMetadata(existing.status());
+      changes.push_back({&op->key, nullptr});
+      found.push_back(std::move(op));
+      continue;
+    }
     if (!existing.ok()) {
       const bool missing = absl::IsNotFound(existing.status());
       Finish(std::move(op), missing ? existing.status() : AsDeviceError(existing.status()));
@@ -219,12 +235,25 @@ void LocalBlobStore::DeleteTogether(std::vector<std::unique_ptr<Op>> ops) {
   // Not synced: who waits for this wants room, and until it is durable the bytes stay.
   const absl::Status applied = metadata_->Apply(changes, /*sync=*/false);
   if (applied.ok()) {
-    for (const std::unique_ptr<Op>& op : found) segments_->Free(op->extent());
+    for (const std::unique_ptr<Op>& op : found) {
+      if (op->footprint > 0) segments_->Free(op->extent());
+    }
     absl::MutexLock lock(&mutex_);
-    for (const std::unique_ptr<Op>& op : found) usage_.used_bytes -= op->footprint;
-    usage_.blobs -= found.size();
+    for (const std::unique_ptr<Op>& op : found) {
+      usage_.used_bytes -= op->footprint;
+      usage_.blobs -= op->footprint > 0;
+    }
+  } else {
+    absl::MutexLock lock(&mutex_);
+    usage_certain_ = false;
   }
   for (std::unique_ptr<Op>& op : found) Finish(std::move(op), AsDeviceError(applied));
+}
+
+void LocalBlobStore::NoteDamagedMetadata(const absl::Status& damage) {
+  spdlog::error("metadata of a blob damaged error=\"{}\"", std::string(damage.message()));
+  absl::MutexLock lock(&mutex_);
+  usage_certain_ = false;
 }
 
 void LocalBlobStore::SettleFreed() {

@@ -67,6 +67,22 @@ TEST_P(LocalFaultsTest, AFailedReadIsUnavailableAndNoLoss) {
   EXPECT_TRUE(Holds(*store_, Id("a"), MakeBlob(5000, 1)));
 }
 
+TEST_P(LocalFaultsTest, SectorsThatAreLostAreALossAndTheNextPutHeals) {
+  for (const char* name : {"a", "b", "c"}) {
+    ASSERT_TRUE(PutNow(*store_, Id(name), MakeBlob(5000, 1)).ok());
+  }
+  for (const uint64_t place : {8192, 0}) {  // the first record of a segment too
+    files_.LoseSectors("000001.seg", place + 4096, 512);
+    const BlobId id = Id(place == 0 ? "a" : "b");
+    EXPECT_TRUE(absl::IsDataLoss(GetNow(*store_, id).status()));
+    EXPECT_TRUE(Holds(*store_, Id("c"), MakeBlob(5000, 1)));
+    files_.LoseSectors("", 0, 0);
+    ASSERT_TRUE(DeleteNow(*store_, id).ok());
+    ASSERT_TRUE(PutNow(*store_, id, MakeBlob(5000, 2)).ok());
+    EXPECT_TRUE(Holds(*store_, id, MakeBlob(5000, 2)));
+  }
+}
+
 TEST_P(LocalFaultsTest, AFailedSyncIsNeverTakenForSuccessLater) {
   if (GetParam() == Durability::kNone) GTEST_SKIP() << "does not sync";
   ASSERT_TRUE(PutNow(*store_, Id("before"), MakeBlob(5000, 1)).ok());

@@ -5,6 +5,7 @@
 
 #include "KVCommon/status_macros.h"
 #include "KVService/storage/local/local_op.h"
+#include "KVService/storage/local/media_check.h"
 #include "KVService/storage/local/metadata.h"
 #include "absl/time/clock.h"
 
@@ -92,7 +93,13 @@ void LocalBlobStore::AfterRead(std::unique_ptr<GetOp> op, absl::Status read) {
 
 void LocalBlobStore::EndRead(std::unique_ptr<GetOp> op, absl::Status read) {
   if (!read.ok() && !absl::IsOutOfRange(read)) {
-    return FinishGet(std::move(op), AsDeviceError(read));
+    read = AsDeviceError(read);
+    const bool lost =
+        absl::IsUnavailable(read) &&
+        local::IsLostOnMedia(*segments_, options_.files, *op->segment, op->location.offset,
+                             local::Footprint(op->key.size(), op->location));
+    if (!lost) return FinishGet(std::move(op), std::move(read));
+    return CheckDamage(std::move(op), absl::DataLossError(read.message()));
   }
   absl::StatusOr<Blob> blob =
       read.ok() ? local::DecodeRecord(op->key, op->location, std::move(op->buffer).Freeze())
@@ -141,9 +148,10 @@ absl::Status LocalBlobStore::List(const std::function<void(BlobInfo)>& visit) {
   const absl::Status status = metadata_->ForEach(
       [&visit](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
         absl::StatusOr<BlobId> id = local::IdOf(key);
-        if (!id.ok() || !location.ok()) return;
+        if (!id.ok() || !location.ok()) return true;
         visit({*std::move(id), location->data_size, local::Footprint(key.size(), *location),
                location->attributes});
+        return true;
       });
   absl::MutexLock lock(&mutex_);
   --pending_;

@@ -99,6 +99,35 @@ std::string EncodeRecordHead(const std::string& key, const RecordLocation& locat
   return head.append(key).append(location.attributes);
 }
 
+absl::StatusOr<RecordHead> ParseRecordHead(std::string_view bytes, uint32_t segment,
+                                           uint64_t offset) {
+  const absl::Status damaged = absl::DataLossError("no record's head");
+  if (bytes.size() < kRecordHeaderBytes) return damaged;
+  std::string_view in = bytes.substr(0, kRecordHeaderBytes);
+  const bool ours = Take<uint32_t>(in) == kMagic && Take<uint16_t>(in) == kRecordVersion;
+  if (!ours) return damaged;
+  const size_t key_size = Take<uint16_t>(in);
+  const size_t attributes_size = Take<uint16_t>(in);
+  in.remove_prefix(sizeof(uint16_t));
+  RecordHead head;
+  head.location.segment = Take<uint32_t>(in);
+  head.location.offset = Take<uint64_t>(in);
+  head.location.data_size = Take<uint64_t>(in);
+  head.location.crc32c = Take<uint32_t>(in);
+  if (attributes_size > kMaxBlobAttributes ||
+      bytes.size() < kRecordHeaderBytes + key_size + attributes_size ||
+      head.location.segment != segment || head.location.offset != offset ||
+      head.location.data_size == 0 || head.location.data_size > kMaxPosition) {
+    return damaged;
+  }
+  head.key = bytes.substr(kRecordHeaderBytes, key_size);
+  head.location.attributes = bytes.substr(kRecordHeaderBytes + key_size, attributes_size);
+  // Made anew, it has to be the same, its checksum among it.
+  if (!bytes.starts_with(EncodeRecordHead(head.key, head.location))) return damaged;
+  if (!IdOf(head.key).ok()) return damaged;
+  return head;
+}
+
 absl::StatusOr<Blob> DecodeRecord(const std::string& key, const RecordLocation& location,
                                   const Slice& record) {
   if (record.size() < RecordSize(key.size(), location)) {

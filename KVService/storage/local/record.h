@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "KVCommon/slice.h"
 #include "KVService/storage/blob_store.h"
@@ -54,6 +55,17 @@ uint64_t Footprint(size_t key_size, const RecordLocation& location);
 
 // Header, key and attributes: what is written before the data.
 std::string EncodeRecordHead(const std::string& key, const RecordLocation& location);
+
+struct RecordHead {
+  std::string key;
+  RecordLocation location;
+};
+
+// What EncodeRecordHead made, from the bytes at a place of a segment: the first page of them is
+// enough. DATA_LOSS unless they begin with a whole head that was written for that very place. The
+// data may still be damaged.
+absl::StatusOr<RecordHead> ParseRecordHead(std::string_view bytes, uint32_t segment,
+                                           uint64_t offset);
 
 // Takes the blob out of the record's bytes (RecordSize of them or more), sharing their memory.
 // DATA_LOSS, saying which part, unless every byte of it is as it was written for this key.

@@ -1,5 +1,6 @@
 #include "KVService/storage/local/recovery.h"
 
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -26,8 +27,13 @@ struct Found {
 
 class Recovery {
  public:
-  Recovery(FileSystem* files, std::string directory, Metadata* metadata)
-      : files_(files), directory_(std::move(directory)), metadata_(metadata) {}
+  Recovery(FileSystem* files, std::string directory, Metadata* metadata,
+           std::optional<uint64_t> expected, bool* all_read)
+      : files_(files),
+        directory_(std::move(directory)),
+        metadata_(metadata),
+        expected_(expected),
+        all_read_(all_read) {}
 
   absl::StatusOr<Recovered> Run() {
     KV_RETURN_IF_ERROR(OpenSegments());
@@ -54,15 +60,17 @@ class Recovery {
   }
 
   absl::Status MatchMetadata() {
-    return metadata_->ForEach(
-        [this](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
+    uint64_t entries = 0;
+    KV_RETURN_IF_ERROR(metadata_->ForEach(
+        [&](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
+          ++entries;
           const auto found = location.ok() ? found_.find(location->segment) : found_.end();
           if (location.ok()) {
             result_.next_segment = std::max(result_.next_segment, location->segment + 1);
           }
           if (found == found_.end()) {
             dangling_.emplace_back(key);
-            return;
+            return true;
           }
           const Range range{location->offset, Footprint(key.size(), *location)};
           if (range.end() > found->second.extent.size) {
@@ -70,7 +78,12 @@ class Recovery {
           } else {
             found->second.records.push_back(range);
           }
-        });
+          return true;
+        }));
+    *all_read_ = true;
+    if (entries == expected_.value_or(entries)) return absl::OkStatus();
+    return absl::DataLossError(
+        fmt::format("the metadata names {} records; it was closed with {}", entries, *expected_));
   }
 
   // Two records at one place cannot both be right, and freeing one would tear the other. It takes
@@ -98,8 +111,10 @@ class Recovery {
     }
     return metadata_->ForEach(
         [&](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
-          if (!location.ok() || !starts.contains({location->segment, location->offset})) return;
-          dangling_.emplace_back(key);
+          if (location.ok() && starts.contains({location->segment, location->offset})) {
+            dangling_.emplace_back(key);
+          }
+          return true;
         });
   }
 
@@ -153,6 +168,8 @@ class Recovery {
   FileSystem* const files_;
   const std::string directory_;
   Metadata* const metadata_;
+  const std::optional<uint64_t> expected_;
+  bool* const all_read_;
   std::map<uint32_t, Found> found_;
   std::vector<std::string> dangling_;
   Recovered result_;
@@ -161,8 +178,9 @@ class Recovery {
 }  // namespace
 
 absl::StatusOr<Recovered> Recover(FileSystem* files, const std::string& segments_directory,
-                                  Metadata* metadata) {
-  return Recovery(files, segments_directory, metadata).Run();
+                                  Metadata* metadata, std::optional<uint64_t> expected,
+                                  bool* all_read) {
+  return Recovery(files, segments_directory, metadata, expected, all_read).Run();
 }
 
 }  // namespace kvstore::local

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,8 +27,11 @@ struct Recovered {
 // Brings files and metadata into agreement: drops metadata whose record is not in a segment file
 // whole, deletes segments without records, cuts every segment behind its last record and frees
 // the gaps between records. Payloads are not read: a damaged one shows when it is asked for.
+// DATA_LOSS, with nothing changed, where the metadata cannot be read in full, or (`all_read` is
+// then set) does not name as many records as `expected`, where that is known.
 absl::StatusOr<Recovered> Recover(FileSystem* files, const std::string& segments_directory,
-                                  Metadata* metadata);
+                                  Metadata* metadata, std::optional<uint64_t> expected,
+                                  bool* all_read);
 
 }  // namespace kvstore::local
 

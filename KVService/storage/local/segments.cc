@@ -199,6 +199,11 @@ void SegmentSet::Settle(uint64_t freed) {
   free_.Settle(freed);
 }
 
+bool SegmentSet::HasUnsettled() const {
+  absl::MutexLock lock(&mutex_);
+  return free_.waiting_bytes() > 0;
+}
+
 bool SegmentSet::SettleIsDue() const {
   absl::MutexLock lock(&mutex_);
   return free_.waiting_bytes() > options_.recycle_bytes;
@@ -239,6 +244,16 @@ std::shared_ptr<Segment> SegmentSet::Find(uint32_t id) const {
   absl::MutexLock lock(&mutex_);
   const auto it = entries_.find(id);
   return it == entries_.end() ? nullptr : it->second.segment;
+}
+
+std::vector<std::shared_ptr<Segment>> SegmentSet::First(size_t most) const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::shared_ptr<Segment>> first;
+  for (const auto& [id, entry] : entries_) {
+    if (first.size() == most) break;
+    first.push_back(entry.segment);
+  }
+  return first;
 }
 
 absl::Status SegmentSet::Close() {

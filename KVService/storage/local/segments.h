@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "KVCommon/slice.h"
 #include "KVService/platform/file.h"
@@ -104,6 +105,8 @@ class SegmentSet {
   uint64_t Freed() const ABSL_LOCKS_EXCLUDED(mutex_);
   void Settle(uint64_t freed) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  bool HasUnsettled() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Whether so much waits to be settled that it should not wait for the next put.
   bool SettleIsDue() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -113,6 +116,9 @@ class SegmentSet {
   // Takes nothing more into the segment, neither at its end nor over what was freed, after an error
   // of its device.
   void Seal(uint32_t segment) ABSL_LOCKS_EXCLUDED(grow_mutex_, mutex_);
+
+  // The oldest ones, so many at most.
+  std::vector<std::shared_ptr<Segment>> First(size_t most) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // nullptr if it is gone.
   std::shared_ptr<Segment> Find(uint32_t segment) const ABSL_LOCKS_EXCLUDED(mutex_);

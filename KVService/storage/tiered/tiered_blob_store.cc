@@ -215,6 +215,26 @@ void TieredBlobStore::DropUnreadable(GetPtr op) {
   });
 }
 
+void TieredBlobStore::DropDamaged(const BlobId& id) {
+  std::string key = KeyOf(id);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (closed_) return;
+    const LocalCopy* const copy = copies_.Find(key);
+    if (copy == nullptr || copy->state != LocalCopy::State::kHeld || copy->pending) return;
+    if (!busy_.try_emplace(key).second) return;
+    ++operations_;
+    ++stats_.local_corrupt;
+  }
+  DropCopy(key, id, false, [this, key](const absl::Status&) {
+    {
+      absl::MutexLock lock(&mutex_);
+      Release(key);
+    }
+    End();
+  });
+}
+
 void TieredBlobStore::Fetch(GetPtr op) {
   {
     absl::MutexLock lock(&mutex_);

@@ -131,6 +131,10 @@ class TieredBlobStore : public SharedBlobStore {
   // FAILED_PRECONDITION from a `done` of this store.
   absl::Status Close() override;
 
+  // Drops a copy that the local store found damaged, so that the next Get fetches it anew. A blob
+  // that is still to be uploaded has no other copy and stays, for its upload to tell.
+  void DropDamaged(const BlobId& id) ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Blocks until nothing is left to upload. DEADLINE_EXCEEDED: something is.
   absl::Status WaitForUploads(absl::Time deadline);
 

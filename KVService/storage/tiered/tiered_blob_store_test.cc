@@ -99,6 +99,27 @@ TEST(TieredBlobStoreTest, ADamagedCopyIsReplaced) {
   EXPECT_EQ(tier->stats().local_corrupt, 1);
 }
 
+TEST(TieredBlobStoreTest, ACopyThatWasFoundDamagedGoesAndIsMadeAnew) {
+  auto tier = MemoryTier(FastOptions(kThrough));
+  ASSERT_TRUE(PutNow(*tier, Id("a"), MakeBlob(100, 1)).ok());
+  ASSERT_TRUE(LocalHas(tier.local, Id("a")));
+  tier->DropDamaged(Id("a"));
+  EXPECT_TRUE(Eventually([&] { return !LocalHas(tier.local, Id("a")); }));
+  EXPECT_EQ(tier->stats().local_corrupt, 1);
+  EXPECT_TRUE(Holds(*tier, Id("a"), MakeBlob(100, 1)));
+  EXPECT_TRUE(Holds(*tier.local, Id("a"), MakeBlob(100, 1)));
+  tier->DropDamaged(Id("unknown"));  // nothing happens
+}
+
+TEST(TieredBlobStoreTest, TheOnlyCopyIsNotDroppedForBeingDamaged) {
+  auto tier = MemoryTier(FastOptions(true));
+  tier.remote->SetDown(absl::UnavailableError("down"));
+  ASSERT_TRUE(PutNow(*tier, Id("a"), MakeBlob(100, 1)).ok());
+  tier->DropDamaged(Id("a"));
+  EXPECT_EQ(tier->stats().local_corrupt, 0);
+  EXPECT_TRUE(Holds(*tier, Id("a"), MakeBlob(100, 1)));
+}
+
 TEST(TieredBlobStoreTest, ALocalErrorIsAMiss) {
   auto tier = MemoryTier(FastOptions(kThrough));
   ASSERT_TRUE(PutNow(*tier, Id("a"), MakeBlob(100, 1)).ok());
