@@ -468,5 +468,105 @@ class TlsTest(SecurityTest):
             self.assertFalse([line for line in server.log if "warn" in line])
 
 
+class OurClientTest(SecurityTest):
+    """The C++ client: in the playground, and in the smallest program, by its environment."""
+    TRACE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                         "KVPlayground", "data", "small_trace.jsonl")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.authority = Authority(cls.directory, "authority")
+        cls.other = Authority(cls.directory, "other")
+        cls.server_files = cls.authority.issue("server", "kv", "DNS:kv.example.net,IP:127.0.0.1")
+        cls.elsewhere_files = cls.authority.issue("elsewhere", "kv", "DNS:kv.example.net")
+        cls.client_files = cls.authority.issue("client", "node1", "DNS:node1")
+        cls.token_file = os.path.join(cls.directory, "token")
+        with open(cls.token_file, "w") as file:
+            file.write(A_TOKEN + "\n")
+        cls.tls = ["--tls-ca", cls.authority.certificate]
+        cls.certificate = ["--tls-cert", cls.client_files[0], "--tls-key", cls.client_files[1]]
+
+    def serve(self, *more, files=None):
+        certificate, key = files or self.server_files
+        server = Server("--tls-cert", certificate, "--tls-key", key, *more)
+        self.addCleanup(server.__exit__)
+        return server
+
+    def play(self, servers, *options):
+        addresses = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        return subprocess.run(
+            [os.environ["KVSTORE_PLAYGROUND"], "--trace", self.TRACE, "--server", addresses,
+             "--storage", "acct", "--container", "box", "--partition", "a/play",
+             "--buffer-bytes", "20000", *options], capture_output=True, text=True, timeout=300)
+
+    def assert_plays(self, result):
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def assert_refused(self, result, words):
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        self.assertIn("the server does not answer", result.stderr)
+        self.assertIn(words, result.stderr)
+        self.assertNotIn(A_TOKEN, result.stdout + result.stderr)
+
+    def test_tls_and_names(self):
+        server = self.serve()
+        self.assert_plays(self.play([server], *self.tls))
+        self.assert_refused(self.play([server]), "UNAVAILABLE")  # plain text
+        self.assert_refused(self.play([server], "--tls-ca", self.other.certificate),
+                            "certificate verify failed")
+        self.assert_plays(self.play([server], *self.tls, "--tls-server-name", "kv.example.net"))
+        self.assert_refused(self.play([server], *self.tls, "--tls-server-name", "other.net"),
+                            "UNAVAILABLE")
+        elsewhere = self.serve(files=self.elsewhere_files)
+        self.assert_refused(self.play([elsewhere], *self.tls), "UNAVAILABLE")
+        self.assert_plays(self.play([elsewhere], *self.tls, "--tls-server-name", "kv.example.net"))
+        with Server() as plain:  # nobody speaks plain text because the server does
+            self.assert_refused(self.play([plain], *self.tls), "UNAVAILABLE")
+
+    def test_a_certificate_of_ones_own(self):
+        server = self.serve("--tls-client-ca", self.authority.certificate)
+        self.assert_plays(self.play([server], *self.tls, *self.certificate))
+        self.assert_refused(self.play([server], *self.tls), "UNAVAILABLE")
+
+    def test_files_that_cannot_work_end_the_start(self):
+        server = self.serve()
+        for options, words in [
+                (["--tls-ca", self.path("none")], "TLS authorities"),
+                (self.certificate, "KVSTORE_TLS_CA"),
+                ([*self.tls, "--tls-cert", self.client_files[0], "--tls-key", self.server_files[1]],
+                 "is not the key of"),
+                (["--token-file", self.path("none")], "token file")]:
+            result = self.play([server], *options)
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(words, result.stderr)
+
+    def test_tokens_over_several_servers(self):
+        auth = self.write_auth(IDENTITIES)
+        servers = [self.serve("--auth", auth) for _ in range(3)]
+        self.assert_plays(self.play(servers, *self.tls, "--token-file", self.token_file))
+        self.assert_refused(self.play(servers, *self.tls), "UNAUTHENTICATED")
+        self.assert_refused(self.play(servers, *self.tls, "--token-file", self.token_file,
+                                      "--partition", "b"), "PERMISSION_DENIED")
+
+    def test_the_compatible_class_takes_all_from_its_environment(self):
+        auth = self.write_auth(
+            [identity("a", [A_TOKEN], [rule(["my-partition"], accounts=["account"],
+                                            containers=["container-name"])])], "quick.json")
+        server = self.serve("--auth", auth, "--tls-client-ca", self.authority.certificate,
+                            files=self.elsewhere_files)
+        environment = {"KVSTORE_GRPC_SERVER": f"127.0.0.1:{server.port}",
+                       "KVSTORE_TLS_CA": self.authority.certificate,
+                       "KVSTORE_TLS_CERT": self.client_files[0],
+                       "KVSTORE_TLS_KEY": self.client_files[1],
+                       "KVSTORE_TLS_SERVER_NAME": "kv.example.net",
+                       "KVSTORE_TOKEN_FILE": self.token_file}
+        for left_out in [None, *list(environment)[1:]]:
+            given = {k: v for k, v in environment.items() if k != left_out}
+            result = subprocess.run([os.environ["KVSTORE_QUICKSTART"]], env={**os.environ, **given},
+                                    capture_output=True, text=True, timeout=120)
+            self.assertEqual(result.returncode == 0, left_out is None, (left_out, result.stdout))
+
+
 if __name__ == "__main__":
     unittest.main()
