@@ -22,7 +22,8 @@ from tls_certs import Authority, read
 TOKENS = list(range(BLOCK))
 TIMEOUT_S = 20
 LOG_TIMEOUT_S = 120  # a server looks at its certificates every 30 s
-A_TOKEN, B_TOKEN, READER_TOKEN = "token-of-a-5e1f", "token-of-b-77ab", "token-of-reader-91c0"
+A_TOKEN, B_TOKEN, C_TOKEN = "token-of-a-5e1f", "token-of-b-77ab", "token-of-c-02d6"
+READER_TOKEN = "token-of-reader-91c0"
 
 
 def hash_of(token):
@@ -46,6 +47,7 @@ def rule(partitions, allow=("read", "write"), accounts=("acct",), containers=("b
 IDENTITIES = [
     identity("team-a", [A_TOKEN], [rule(["a", "a/*"])]),
     identity("team-b", [B_TOKEN], [rule(["b", "b/*"]), rule(["b"], containers=["other"])]),
+    identity("team-c", [C_TOKEN], [rule(["c"])]),  # no beginnings of names
     identity("reader", [READER_TOKEN], [rule(["a/*", "exact"], ["read"])]),
 ]
 
@@ -182,6 +184,12 @@ class TokensTest(SecurityTest):
                          [True, False, True])
         self.assertFalse(self.reader.read(exact).found)  # it may read below a/ alone
         self.assertTrue(self.reader.read(below).found)
+        c = self.caller(C_TOKEN)
+        c.write("c")
+        self.assertEqual([r.found for r in c.stream([c.location("c"), exact, below])],
+                         [True, False, False])
+        self.assertFalse(c.read(exact).found)
+        self.assertFalse(self.b.read(c.location("c")).found)
         # A miss looks the same as one of a location that was never given out.
         never = self.b.read("A" * 96)
         hidden = self.b.read(exact)
@@ -364,6 +372,9 @@ class TlsTest(SecurityTest):
         unknown = self.authority.issue("unknown", "unknown", "DNS:node1.example.net")
         self.refused(grpc.StatusCode.UNAUTHENTICATED, self.caller(server, files=unknown).lookup,
                      "dns")
+        other_name = self.authority.issue("tricky", "by-common-name", "DNS:unknown")
+        self.refused(grpc.StatusCode.UNAUTHENTICATED,
+                     self.caller(server, files=other_name).lookup, "cn")
         # A token counts before the certificate, be it right or wrong.
         both = self.caller(server, files=self.client_files, token=A_TOKEN)
         self.assertTrue(both.lookup("cn").success)
@@ -493,11 +504,11 @@ class OurClientTest(SecurityTest):
         self.addCleanup(server.__exit__)
         return server
 
-    def play(self, servers, *options):
+    def play(self, servers, *options, partition="a/play"):
         addresses = ",".join(f"127.0.0.1:{server.port}" for server in servers)
         return subprocess.run(
             [os.environ["KVSTORE_PLAYGROUND"], "--trace", self.TRACE, "--server", addresses,
-             "--storage", "acct", "--container", "box", "--partition", "a/play",
+             "--storage", "acct", "--container", "box", "--partition", partition,
              "--buffer-bytes", "20000", *options], capture_output=True, text=True, timeout=300)
 
     def assert_plays(self, result):
@@ -547,7 +558,7 @@ class OurClientTest(SecurityTest):
         self.assert_plays(self.play(servers, *self.tls, "--token-file", self.token_file))
         self.assert_refused(self.play(servers, *self.tls), "UNAUTHENTICATED")
         self.assert_refused(self.play(servers, *self.tls, "--token-file", self.token_file,
-                                      "--partition", "b"), "PERMISSION_DENIED")
+                                      partition="b"), "PERMISSION_DENIED")
 
     def test_the_compatible_class_takes_all_from_its_environment(self):
         auth = self.write_auth(
