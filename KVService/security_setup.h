@@ -27,7 +27,9 @@ class SecuritySetup {
   const AccessControl* access() const { return access_.get(); }
   const ServerTls* tls() const { return tls_.get(); }
 
-  // Reads all files again and logs how that went. A file that is bad changes nothing. Thread-safe.
+  // Whether there are files to read again.
+  bool has_files() const { return access_ != nullptr || tls_ != nullptr; }
+  // Does so and logs how that went. A file that is bad changes nothing. Thread-safe.
   void Reload();
 
  private:

@@ -107,6 +107,7 @@ absl::Status Run(const ServerOptions& options) {
   TellParentReady();
 
   const std::string signal = WaitForStopSignal([&] {
+    if (!security->has_files() && !storage->has_files()) spdlog::info("nothing to read again");
     security->Reload();
     storage->Reload();
   });

@@ -7,6 +7,7 @@
 
 #include "KVClient/src/retry.h"
 #include "KVCommon/digest.h"
+#include "KVCommon/limits.h"
 #include "KVCommon/secret_file.h"
 #include "KVCommon/status_macros.h"
 

@@ -37,8 +37,6 @@ struct ChannelSecurity {
 // _KEY, _SERVER_NAME. Blocks on disk; errors as ReadTlsFiles.
 absl::StatusOr<ChannelSecurity> OpenChannelSecurity(const TlsOptions& options);
 
-inline constexpr size_t kMaxTokenBytes = 4096;
-
 // Thread-safe.
 class TokenSource {
  public:

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <vector>
 
+#include "KVCommon/limits.h"
+
 namespace kvstore::client {
 namespace {
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "KVCommon/limits.h"
 #include "KVCommon/secret_file.h"
 #include "KVCommon/status_macros.h"
 #include "KVService/auth/auth_json.h"

@@ -17,9 +17,6 @@
 
 namespace kvstore {
 
-// Of an authorization header; longer ones are no token of ours.
-inline constexpr size_t kMaxTokenBytes = 4096;
-
 // An identity that has proved itself. Keeps the rules as they were at that moment. Its messages say
 // nothing of what exists: they are the same for all that is not allowed.
 class Caller {

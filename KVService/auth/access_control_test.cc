@@ -6,6 +6,7 @@
 #include <fstream>
 #include <thread>
 
+#include "KVCommon/limits.h"
 #include "KVService/auth/auth_json.h"
 #include "KVService/platform/temp_dir.h"
 

@@ -70,6 +70,8 @@ class Identities {
  public:
   // REQUIRES: no name, token or certificate name is given twice (ParseAuth sees to it).
   explicit Identities(std::vector<Identity> identities);
+  Identities(const Identities&) = delete;  // its tables point into it
+  Identities& operator=(const Identities&) = delete;
 
   // Null where nobody has that token.
   //

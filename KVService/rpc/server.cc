@@ -72,7 +72,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
   parts->server = builder.BuildAndStart();
   if (!parts->server || bound == 0) {
     return absl::UnavailableError(fmt::format(
-        "cannot listen on {}: is the port taken, or the address not this machine's?", address));
+        "cannot listen on {}: is the port taken, or the address not this machine's?{}", address,
+        options.tls == nullptr ? "" : " Or has gRPC, above, said why it refuses the certificate?"));
   }
   for (const auto& queue : parts->queues->queues()) parts->service.Serve(queue.get());
   parts->queues->Run();
