@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 #include <memory>
@@ -25,6 +26,7 @@ struct By {
 };
 using Bio = std::unique_ptr<BIO, By<BIO_free_all>>;
 using Certificate = std::unique_ptr<X509, By<X509_free>>;
+using Context = std::unique_ptr<SSL_CTX, By<SSL_CTX_free>>;
 using Key = std::unique_ptr<EVP_PKEY, By<EVP_PKEY_free>>;
 
 // One file, as messages call it.
@@ -106,6 +108,14 @@ absl::Status CheckPair(const Named& certificate_file, const std::string& certifi
         fmt::format("is not the key of the first certificate in {}: give the two "
                     "that were made together",
                     certificate_file.path));
+  }
+  // The library has rules of its own, such as for the length of keys.
+  const Context context(SSL_CTX_new(TLS_method()));
+  if (SSL_CTX_use_certificate(context.get(), chain.front().get()) != 1) {
+    const char* const why = ERR_reason_error_string(ERR_peek_last_error());
+    ERR_clear_error();
+    return certificate_file.Wrong(fmt::format("is refused by this system's TLS ({}): make another",
+                                              why == nullptr ? "it does not say why" : why));
   }
   return absl::OkStatus();
 }

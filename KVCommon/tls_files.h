@@ -28,9 +28,9 @@ struct TlsPems {
 };
 
 // Blocks on disk. An error names the file, what is wrong with it and what to do: it cannot be read,
-// is no PEM of that kind, the certificate has expired or does not count yet, the key is another
-// certificate's or wants a passphrase, no authority is left that has not expired. No message holds
-// a file's content.
+// is no PEM of that kind, TLS refuses it, the certificate has expired or does not count yet, the
+// key is another certificate's or wants a passphrase, no authority is left that has not expired. No
+// message holds a file's content.
 absl::StatusOr<TlsPems> ReadTlsFiles(const TlsPaths& paths);
 
 }  // namespace kvstore

@@ -24,8 +24,9 @@ class TlsFilesTest : public ::testing::Test {
   ~TlsFilesTest() override { std::filesystem::remove_all(directory_); }
 
   // Valid from `from` to `to`, in seconds from now.
-  void Make(const std::string& name, long from, long to, const char* passphrase = nullptr) {
-    EVP_PKEY* key = EVP_EC_gen("P-256");
+  void Make(const std::string& name, long from, long to, const char* passphrase = nullptr,
+            bool weak = false) {
+    EVP_PKEY* key = weak ? EVP_RSA_gen(1024) : EVP_EC_gen("P-256");
     X509* certificate = X509_new();
     ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
     X509_gmtime_adj(X509_getm_notBefore(certificate), from);
@@ -82,6 +83,7 @@ TEST_F(TlsFilesTest, SaysWhichFileIsWrongAndHow) {
   Make("old", -2 * kDay, -kDay);
   Make("early", kDay, 2 * kDay);
   Make("locked", -kDay, kDay, "passphrase");
+  Make("weak", -kDay, kDay, nullptr, true);
   Write("junk", "junk");
   EXPECT_EQ(Error("none.pem", "a.key").find("TLS certificate: " + Path("none.pem")), 0u);
   EXPECT_EQ(Error("a.pem", "none.key").find("TLS key: " + Path("none.key")), 0u);
@@ -101,6 +103,9 @@ TEST_F(TlsFilesTest, SaysWhichFileIsWrongAndHow) {
   EXPECT_EQ(Error("early.pem", "early.key")
                 .find("TLS certificate " + Path("early.pem") + ": counts from "),
             0u);
+  EXPECT_EQ(Error("weak.pem", "weak.key"),
+            "TLS certificate " + Path("weak.pem") +
+                ": is refused by this system's TLS (ee key too small): make another");
   EXPECT_NE(Error("locked.pem", "locked.key").find("is locked by a passphrase"), std::string::npos);
   EXPECT_NE(Error("a.pem", "a.key", "old.pem").find("has not expired: renew it"),
             std::string::npos);
