@@ -21,6 +21,8 @@ inline constexpr size_t kMaxPromptTokens = 4u << 20;
 inline constexpr size_t kMaxNameBytes = 1024;
 // Of an account's and of a container's name: they are part of every block's name in storage.
 inline constexpr size_t kMaxAccountBytes = 128;
+// Of a token that says who calls. gRPC takes 8 KiB of metadata.
+inline constexpr size_t kMaxTokenBytes = 4096;
 // Requests of one StreamingRead that are fetched at a time.
 inline constexpr size_t kStreamWindow = 32;
 

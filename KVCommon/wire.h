@@ -126,6 +126,9 @@ absl::StatusOr<WriteRequest> ParseWriteRequest(Pieces message);
 absl::StatusOr<WriteResponse> ParseWriteResponse(Pieces message);
 absl::StatusOr<Chunk> ParseChunk(Pieces message);
 
+// The partition of a canonical chunk, from its first bytes; nullopt where they are none's.
+std::optional<std::string_view> PartitionOf(ByteView canonical_chunk);
+
 // The same request from where its parts lie, into memory of the caller's: `room` has
 // RoomFor(request) bytes, and the encoding, which is returned, begins and ends somewhere in it.
 struct LookupRequestView {

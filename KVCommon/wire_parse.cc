@@ -392,6 +392,18 @@ absl::StatusOr<Chunk> ParseChunk(Pieces message) {
   return chunk;
 }
 
+std::optional<std::string_view> PartitionOf(ByteView canonical_chunk) {
+  Cursor in(Pieces(&canonical_chunk, 1));
+  uint64_t tag, value;
+  if (!in.ReadVarint(&tag)) return std::nullopt;
+  if (tag == (1 << 3 | kVarint)) {  // the hash, where it is not 0
+    if (!in.ReadVarint(&value) || !in.ReadVarint(&tag)) return std::nullopt;
+  }
+  if (tag != (2 << 3 | kLengthDelimited)) return "";  // empty, and so left out
+  if (!in.ReadVarint(&value) || value > in.left()) return std::nullopt;
+  return AsText(canonical_chunk.subspan(in.position(), value));
+}
+
 void CopyOut(Pieces message, Extent extent, std::byte* into) {
   Cursor in(message);
   KV_CHECK(in.Skip(extent.offset) && in.CopyInto(into, extent.size));

@@ -115,6 +115,19 @@ TEST_F(WireTest, ReadsEveryChunkThatProtobufWrites) {
   }
 }
 
+TEST_F(WireTest, PartitionsAreReadFromACanonicalChunksBeginning) {
+  for (int i = 0; i < 300; ++i) {
+    pb::PromptChunk chunk = AnyChunk(random_);
+    const std::string bytes = chunk.SerializeAsString();
+    EXPECT_EQ(PartitionOf(AsBytes(bytes)), chunk.partition_key());
+  }
+  EXPECT_FALSE(PartitionOf({}));
+  EXPECT_FALSE(
+      PartitionOf(AsBytes(std::string_view("\x12\x05"
+                                           "four"))));  // cut short
+  EXPECT_FALSE(PartitionOf(AsBytes(std::string_view("\x08\xff"))));
+}
+
 TEST_F(WireTest, WritesEveryChunkAsProtobufDoes) {
   for (int round = 0; round < 200; ++round) {
     const pb::PromptChunk theirs = AnyChunk(random_);

@@ -48,6 +48,23 @@ void AddStore(CLI::App& app, Options& options) {
   app.add_option("--server", options.server,
                  "host:port, several by commas (default: environment KVSTORE_GRPC_SERVER, or "
                  "localhost:50051)");
+  app.add_option("--tls-ca", options.tls.ca_file,
+                 "PEM file of the authorities that servers' certificates come from: TLS is spoken "
+                 "(default: environment KVSTORE_TLS_CA)")
+      ->type_name("FILE");
+  app.add_option("--tls-cert", options.tls.certificate_file,
+                 "PEM file of a certificate of one's own, where servers ask for one "
+                 "(KVSTORE_TLS_CERT)")
+      ->type_name("FILE");
+  app.add_option("--tls-key", options.tls.key_file, "Its private key (KVSTORE_TLS_KEY)")
+      ->type_name("FILE");
+  app.add_option("--tls-server-name", options.tls.server_name,
+                 "Name that servers' certificates must bear, instead of the host's "
+                 "(KVSTORE_TLS_SERVER_NAME)")
+      ->type_name("NAME");
+  app.add_option("--token-file", options.token_file,
+                 "File of the token that says who calls (KVSTORE_TOKEN_FILE)")
+      ->type_name("FILE");
   app.add_option("-s,--storage", options.storage, "Storage account, by name or URL")
       ->capture_default_str();
   app.add_option("-c,--container", options.container, "Container in the account")

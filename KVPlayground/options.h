@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "KVTypes.h"
+#include "kvstore/client.h"
 
 namespace kvstore::playground {
 
@@ -17,7 +18,9 @@ struct Options {
   size_t iterations = 1;
   size_t concurrency = 1;
 
-  std::string server;  // empty: the client's own default
+  std::string server;      // empty: the client's own default
+  TlsOptions tls;          // empty: the environment's
+  std::string token_file;  // empty: the environment's
   std::string storage = "https://localaccount.blob.core.windows.net";
   std::string container = "kvstore";
   std::string partition = "playground";

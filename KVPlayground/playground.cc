@@ -123,6 +123,8 @@ int RunParsed(const Options& options, const Environment& environment) {
 
   ClientOptions client;
   client.servers = options.server;
+  client.tls = options.tls;
+  client.token_file = options.token_file;
   client.resource = options.storage;
   client.container = options.container;
   client.timeout = Timeout(options);

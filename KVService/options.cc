@@ -39,6 +39,23 @@ CLI::Option* AddSize(CLI::App& app, const std::string& name, std::optional<uint6
       ->type_name("SIZE");
 }
 
+void AddSecurity(CLI::App& app, ServerOptions& options) {
+  const std::string security = "Security";
+  app.add_option("--tls-cert", options.tls_certificate_file,
+                 "PEM file of the server's certificate, intermediate ones behind it: only TLS is "
+                 "then spoken. Read again on SIGHUP, and looked at every 30 s")
+      ->group(security);
+  app.add_option("--tls-key", options.tls_key_file, "PEM file of that certificate's private key")
+      ->group(security);
+  app.add_option("--tls-client-ca", options.tls_client_ca_file,
+                 "PEM file of authorities: clients must present a certificate of theirs")
+      ->group(security);
+  app.add_option("--auth", options.auth_file,
+                 "JSON file of who may read and write what, by token or client certificate; all "
+                 "else is denied. Read again on SIGHUP [default: everybody may do everything]")
+      ->group(security);
+}
+
 // What the options say against each other; empty where they do not.
 std::string Contradiction(const ServerOptions& options) {
   if (!options.azure) {
@@ -46,6 +63,12 @@ std::string Contradiction(const ServerOptions& options) {
     if (!options.cache_dir.empty()) {
       return "--cache-dir is for --storage azure; the embedded store's directory is --data-dir";
     }
+  }
+  if (options.tls_certificate_file.empty() != options.tls_key_file.empty()) {
+    return "--tls-cert and --tls-key go together: give both files";
+  }
+  if (!options.tls_client_ca_file.empty() && options.tls_certificate_file.empty()) {
+    return "--tls-client-ca needs --tls-cert and --tls-key";
   }
   if (options.numa_auto && options.numa_node) {
     return "--numa auto takes every node, and --numa-node one: give one of them";
@@ -77,7 +100,9 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->take_last()
       ->capture_default_str()
       ->check(CLI::Range(0, 65535));
-  app.add_option("--host", options.host, "address to listen on")->capture_default_str();
+  app.add_option("--host", options.host, "address to listen on")
+      ->take_last()
+      ->capture_default_str();
   app.add_option(
          "--threads", options.threads,
          "threads for calls, disk and HTTP together, the most there may be; 0: by the number "
@@ -135,6 +160,8 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
           "bytes a second of the disk that are checked while nobody asks for them, by a thread of "
           "low priority; 0: none [default: 8MiB]")
       ->group("Storage");
+
+  AddSecurity(app, options);
 
   std::string numa = "off";
   const std::string nodes = "NUMA nodes";

@@ -32,6 +32,12 @@ struct ServerOptions {
   std::string io = "auto";
   uint64_t scrub_bytes_per_second = kDefaultScrubRate;
 
+  // Who may connect, and what callers may do (docs/SECURITY.md). Empty: not asked for.
+  std::string tls_certificate_file;
+  std::string tls_key_file;
+  std::string tls_client_ca_file;
+  std::string auth_file;
+
   // Of the machine's NUMA nodes:
   bool numa_auto = false;        // one server a node
   std::optional<int> numa_node;  // this server's

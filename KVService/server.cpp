@@ -23,6 +23,7 @@
 #include "KVService/platform/numa.h"
 #include "KVService/platform/stop_signal.h"
 #include "KVService/rpc/server.h"
+#include "KVService/security_setup.h"
 #include "KVService/storage_setup.h"
 #include "KVService/thread_plan.h"
 
@@ -84,14 +85,16 @@ absl::Status Run(const ServerOptions& options) {
   KV_ASSIGN_OR_RETURN(const ThreadPlan threads,
                       PlanThreads(static_cast<size_t>(options.threads), UsableProcessors(),
                                   HasDisk(options), options.azure));
+  KV_ASSIGN_OR_RETURN(const std::unique_ptr<SecuritySetup> security, SecuritySetup::Open(options));
   KV_ASSIGN_OR_RETURN(const std::unique_ptr<StorageSetup> storage,
                       StorageSetup::Open(options, threads));
   RpcLog rpc_log(options.metrics);
   KV_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> metrics,
                       StartMetrics(options, *storage, rpc_log));
-  KV_ASSIGN_OR_RETURN(
-      std::unique_ptr<RpcServer> server,
-      RpcServer::Start(options.host, options.port, threads.queues, &storage->store(), &rpc_log));
+  KV_ASSIGN_OR_RETURN(std::unique_ptr<RpcServer> server,
+                      RpcServer::Start({options.host, options.port, threads.queues,
+                                        security->access(), security->tls()},
+                                       &storage->store(), &rpc_log));
   const ChunkStoreStats stats = storage->store().stats();
   spdlog::info(
       "serving host={} port={} storage={} blocks={} capacity_bytes={} memory_bytes={} "
@@ -103,7 +106,11 @@ absl::Status Run(const ServerOptions& options) {
                threads.http, threads.disk_reads, threads.disk_writes);
   TellParentReady();
 
-  const std::string signal = WaitForStopSignal([&] { storage->Reload(); });
+  const std::string signal = WaitForStopSignal([&] {
+    if (!security->has_files() && !storage->has_files()) spdlog::info("nothing to read again");
+    security->Reload();
+    storage->Reload();
+  });
   spdlog::info("stopping signal={} grace_s={}", signal, kShutdownGrace.count());
   server->Shutdown(kShutdownGrace);
   metrics.reset();

@@ -142,7 +142,7 @@ absl::Status StorageSetup::OpenAzure(const ServerOptions& options, const ThreadP
 }
 
 void StorageSetup::Reload() {
-  if (!accounts_) return spdlog::info("nothing to read again");
+  if (!has_files()) return;
   const absl::Status status = accounts_->Reload();
   if (status.ok()) return spdlog::info("accounts read accounts={}", accounts_->Known().size());
   spdlog::error("accounts not read, all stays as it was error=\"{}\"",

@@ -32,7 +32,9 @@ class StorageSetup {
 
   ChunkStore& store() { return *store_; }
 
-  // Reads the accounts again, where they are in a file, and logs how that went.
+  // Whether the accounts can be read again.
+  bool has_files() const { return accounts_ != nullptr; }
+  // Does so, where they can, and logs how that went.
   void Reload();
 
   // One line on what it did so far.

@@ -5,6 +5,7 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <map>
+#include <tuple>
 
 #include "KVCommon/limits.h"
 #include "absl/base/thread_annotations.h"
@@ -40,24 +41,34 @@ grpc::ChannelArguments Arguments() {
 
 struct Registry {
   absl::Mutex mutex;
-  std::map<std::pair<std::string, int>, std::weak_ptr<ChannelPool>> pools ABSL_GUARDED_BY(mutex);
+  std::map<std::tuple<std::string, int, std::string>, std::weak_ptr<ChannelPool>> pools
+      ABSL_GUARDED_BY(mutex);
 };
 
 }  // namespace
 
-std::shared_ptr<ChannelPool> ChannelPool::Get(const std::string& server, int connections) {
+std::shared_ptr<ChannelPool> ChannelPool::Get(const std::string& server, int connections,
+                                              const ChannelSecurity& security) {
   static Registry* const registry = new Registry;  // never destroyed: calls may outlive statics
   absl::MutexLock lock(&registry->mutex);
-  std::weak_ptr<ChannelPool>& known = registry->pools[{server, connections}];
+  std::weak_ptr<ChannelPool>& known =
+      registry->pools[{server, connections, security.Fingerprint()}];
   std::shared_ptr<ChannelPool> pool = known.lock();
-  if (pool == nullptr) known = pool = std::make_shared<ChannelPool>(server, connections);
+  if (pool == nullptr) {
+    known = pool = std::make_shared<ChannelPool>(server, connections, security);
+  }
   return pool;
 }
 
-ChannelPool::ChannelPool(const std::string& server, int connections) : connections_(connections) {
+ChannelPool::ChannelPool(const std::string& server, int connections,
+                         const ChannelSecurity& security)
+    : connections_(connections) {
+  grpc::ChannelArguments arguments = Arguments();
+  security.AddTo(&arguments);
+  const std::shared_ptr<grpc::ChannelCredentials> credentials = security.Credentials();
   for (Connection& connection : connections_) {
     connection.stub = std::make_unique<grpc::GenericStub>(
-        grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), Arguments()));
+        grpc::CreateCustomChannel(server, credentials, arguments));
     connection.queue = &CallQueue::Next();
   }
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "KVClient/src/call_queue.h"
+#include "KVClient/src/security.h"
 
 namespace kvstore::client {
 
@@ -33,9 +34,10 @@ class ChannelPool : public std::enable_shared_from_this<ChannelPool> {
  public:
   // The connections to `server` (a gRPC target), made lazily. Calls with the same arguments share
   // one pool while any of them is in use.
-  static std::shared_ptr<ChannelPool> Get(const std::string& server, int connections);
+  static std::shared_ptr<ChannelPool> Get(const std::string& server, int connections,
+                                          const ChannelSecurity& security = {});
 
-  ChannelPool(const std::string& server, int connections);
+  ChannelPool(const std::string& server, int connections, const ChannelSecurity& security);
 
   // The use of one connection by one call; its load is counted until this goes.
   class Lease {

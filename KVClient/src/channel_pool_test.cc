@@ -10,6 +10,8 @@ TEST(ChannelPool, IsSharedWhileItIsInUse) {
   EXPECT_EQ(ChannelPool::Get("shared:1", 2), pool);
   EXPECT_NE(ChannelPool::Get("shared:1", 3), pool);
   EXPECT_NE(ChannelPool::Get("shared:2", 2), pool);
+  const ChannelSecurity tls{.tls = true, .pems = {}, .server_name = "kv"};
+  EXPECT_NE(ChannelPool::Get("shared:1", 2, tls), pool);
 }
 
 TEST(ChannelPool, ChoosesTheConnectionWithTheLeastOnTheWay) {

@@ -39,6 +39,7 @@ class Fleet3 : public ::testing::Test {
     options.resource = "acct";
     options.container = "models";
     options.hedge_reads = hedge;
+    options.token = "of-the-fleet";
     options.log = [this](LogLevel, const std::string& message) {
       absl::MutexLock lock(&mutex_);
       log_ += message + "\n";
@@ -222,6 +223,30 @@ TEST_F(Fleet3, ADeadServerIsLeftAtOnceAndTakenBack) {
   const size_t before = servers_[home].written().size();
   ASSERT_TRUE(client_->WritePrompt("p", TestTokens(1, 999), 0, TestBlocks(1).spans).ok());
   EXPECT_EQ(servers_[home].written().size(), before + 1);
+}
+
+TEST_F(Fleet3, EveryCallStreamAndPingSaysWhoCalls) {
+  const size_t home = HomeOf("p");
+  ASSERT_LT(home, 3u);
+  servers_[home].Stop();
+  const TestBlocks blocks(2);
+  ASSERT_TRUE(client_->WritePrompt("p", TestTokens(2), 0, blocks.spans).ok());
+  const auto found = client_->Lookup("p", TestTokens(2));
+  ASSERT_TRUE(found.ok()) << found.status();
+  TestRoom room(2, 6000);
+  client_->StreamingRead(LocationsOf(*found), room.spans);
+  servers_[home].Start();
+  EXPECT_TRUE(AwaitLog("answers again", absl::Seconds(10))) << log();
+  EXPECT_GT(servers_[home].pings(), 0);
+  ASSERT_TRUE(client_->Lookup("p", TestTokens(2)).ok());
+  std::set<std::string> all;
+  int streams = 0;
+  for (const FakeServer& server : servers_) {
+    all.merge(server.authorizations());
+    streams += server.streams();
+  }
+  EXPECT_GT(streams, 0);
+  EXPECT_EQ(all, std::set<std::string>{"Bearer of-the-fleet"});
 }
 
 TEST_F(Fleet3, ACallToAServerThatHangsGoesElsewhereWithinASecond) {

@@ -1,12 +1,19 @@
 // The modern surface against a server on real protobuf: what works when nothing fails.
+#include <unistd.h>
+
 #include <atomic>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <functional>
+#include <set>
 
 #include "KVClient/test/testing.h"
 #include "KVCommon/digest.h"
 #include "KVCommon/limits.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -50,6 +57,36 @@ TEST_F(ClientTest, WritesFindsAndReadsAPrompt) {
   const BlockAnswer one = client_->Read(found->locations[3].location, room.spans[0]);
   ASSERT_TRUE(one.status.ok() && one.found);
   EXPECT_EQ(std::memcmp(room.bytes[0].data(), blocks.bytes[3].data(), one.bytes), 0);
+}
+
+TEST_F(ClientTest, ATokensFileMayBeReplacedAndABadOneChangesNothing) {
+  const std::string path = ::testing::TempDir() + "kvstore-token-" + std::to_string(::getpid());
+  const auto write = [&path](const std::string& text) { std::ofstream(path) << text; };
+  const auto await = [&](const std::function<bool()>& done) {
+    for (int i = 0; i < 300 && !done(); ++i) {
+      ASSERT_TRUE(client_->Lookup("p", TestTokens(1)).ok());
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+  };
+  std::atomic<int> errors = 0;
+  ClientOptions options{.servers = server_.address(), .resource = "acct", .container = "models"};
+  options.token_file = path;
+  options.log = [&](LogLevel level, const std::string& line) {
+    EXPECT_EQ(line.find("first"), std::string::npos) << line;
+    if (level == LogLevel::Error) ++errors;
+  };
+  write("first\n");
+  client_ = *Client::Create(options);
+  ASSERT_TRUE(client_->Lookup("p", TestTokens(1)).ok());
+  EXPECT_EQ(server_.authorizations(), std::set<std::string>{"Bearer first"});
+  write("");
+  await([&] { return errors > 0; });
+  EXPECT_EQ(errors, 1);
+  EXPECT_EQ(server_.authorizations(), std::set<std::string>{"Bearer first"});
+  write("second");
+  await([&] { return server_.authorizations().count("Bearer second") == 1; });
+  EXPECT_EQ(server_.authorizations().size(), 2u);
+  std::remove(path.c_str());
 }
 
 TEST_F(ClientTest, GivesEveryBlockItsPrefixDigest) {

@@ -25,10 +25,11 @@ grpc::ByteBuffer PingMessage(const ClientOptions& options) {
 
 }  // namespace
 
-Core::Core(ClientOptions its_options, std::vector<std::string> names)
+Core::Core(ClientOptions its_options, std::vector<std::string> names,
+           const ChannelSecurity& security, std::unique_ptr<TokenSource> token)
     : options(std::move(its_options)),
-      fleet(std::make_shared<Fleet>(std::move(names), options.connections, PingMessage(options),
-                                    options.log)) {}
+      fleet(std::make_shared<Fleet>(std::move(names), options.connections, security,
+                                    std::move(token), PingMessage(options), options.log)) {}
 
 absl::StatusOr<std::shared_ptr<Core>> Core::Create(ClientOptions options) {
   if (options.resource.empty()) {
@@ -41,7 +42,15 @@ absl::StatusOr<std::shared_ptr<Core>> Core::Create(ClientOptions options) {
   }
   if (options.timeout.count() <= 0) return absl::InvalidArgumentError("timeout must be positive");
   KV_ASSIGN_OR_RETURN(auto names, ParseServerList(ServerListOrDefault(options.servers)));
-  return std::make_shared<Core>(std::move(options), std::move(names));
+  KV_ASSIGN_OR_RETURN(const ChannelSecurity security, OpenChannelSecurity(options.tls));
+  KV_ASSIGN_OR_RETURN(auto token, TokenSource::Open(options));
+  options.token.clear();  // kept in one place
+  if (token != nullptr && !security.tls && !AllLocal(names) && options.log) {
+    options.log(LogLevel::Error,
+                "the token travels unencrypted, and whoever listens can use it: give tls.ca_file "
+                "(KVSTORE_TLS_CA)");
+  }
+  return std::make_shared<Core>(std::move(options), std::move(names), security, std::move(token));
 }
 
 Clock::time_point Core::DeadlineOf(const CallOptions& call) const {

@@ -11,6 +11,7 @@
 #include "KVClient/src/fleet.h"
 #include "KVClient/src/load_estimator.h"
 #include "KVClient/src/retry.h"
+#include "KVClient/src/security.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
@@ -18,7 +19,8 @@ namespace kvstore::client {
 
 // Thread-safe.
 struct Core {
-  Core(ClientOptions its_options, std::vector<std::string> names);
+  Core(ClientOptions its_options, std::vector<std::string> names, const ChannelSecurity& security,
+       std::unique_ptr<TokenSource> token);
 
   // As Client::Create says.
   static absl::StatusOr<std::shared_ptr<Core>> Create(ClientOptions options);

@@ -22,12 +22,16 @@ std::string InMs(Router::Time time) {
 
 }  // namespace
 
-Fleet::Fleet(std::vector<std::string> names, int connections, grpc::ByteBuffer ping, Log log)
+Fleet::Fleet(std::vector<std::string> names, int connections, const ChannelSecurity& security,
+             std::unique_ptr<TokenSource> token, grpc::ByteBuffer ping, Log log)
     : router_(std::move(names)),
       servers_(router_.size()),
+      token_(std::move(token)),
       ping_(std::move(ping)),
       log_(std::move(log)) {
-  for (size_t i = 0; i < size(); ++i) servers_[i].pool = ChannelPool::Get(name(i), connections);
+  for (size_t i = 0; i < size(); ++i) {
+    servers_[i].pool = ChannelPool::Get(name(i), connections, security);
+  }
 }
 
 void Fleet::SetShared(bool shared) {
@@ -253,10 +257,12 @@ void Fleet::Ping(size_t server, bool suspected) {
   const auto time =
       std::clamp<std::chrono::nanoseconds>(3 * its.latency.Quantile(0.99), kPingTime, kLongestPing);
   const int64_t owed = its.owes.load();
-  PingAll(*its.pool, ping_, suspected ? time : kPingTime,
-          [self = weak_from_this(), server, suspected, owed](bool answered) {
-            if (const auto fleet = self.lock()) fleet->Pinged(server, suspected, owed, answered);
-          });
+  PingAll(
+      *its.pool, ping_, suspected ? time : kPingTime,
+      [this](grpc::ClientContext* context) { Authorize(context); },
+      [self = weak_from_this(), server, suspected, owed](bool answered) {
+        if (const auto fleet = self.lock()) fleet->Pinged(server, suspected, owed, answered);
+      });
 }
 
 void Fleet::Pinged(size_t server, bool suspected, int64_t owed, bool answered) {

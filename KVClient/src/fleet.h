@@ -27,6 +27,7 @@
 #include "KVClient/src/recent_latency.h"
 #include "KVClient/src/retry.h"
 #include "KVClient/src/routing.h"
+#include "KVClient/src/security.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
@@ -45,8 +46,14 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
   using Log = std::function<void(LogLevel, const std::string&)>;
   enum class Operation { kLookup, kRead, kWrite };
 
-  // REQUIRES: at least one name. `ping` is an encoded LookupRequest.
-  Fleet(std::vector<std::string> names, int connections, grpc::ByteBuffer ping, Log log);
+  // REQUIRES: at least one name. `ping` is an encoded LookupRequest; `token` may be null.
+  Fleet(std::vector<std::string> names, int connections, const ChannelSecurity& security,
+        std::unique_ptr<TokenSource> token, grpc::ByteBuffer ping, Log log);
+
+  // Says who calls. For the context of every call.
+  void Authorize(grpc::ClientContext* context) const {
+    if (token_ != nullptr) token_->AddTo(context);
+  }
 
   size_t size() const { return router_.size(); }
   const std::string& name(size_t server) const { return router_.name(server); }
@@ -152,6 +159,7 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
 
   Router router_;
   std::vector<Server> servers_;
+  const std::unique_ptr<TokenSource> token_;
   const grpc::ByteBuffer ping_;
   const Log log_;
   RetryBudget budget_;

@@ -27,7 +27,9 @@ class OnePing final : public CallQueue::Event {
   OnePing(ChannelPool::Lease lease, std::shared_ptr<Result> result)
       : lease_(std::move(lease)), result_(std::move(result)) {}
 
-  void Send(const grpc::ByteBuffer& message, Clock::time_point deadline) {
+  void Send(const grpc::ByteBuffer& message, Clock::time_point deadline,
+            absl::FunctionRef<void(grpc::ClientContext*)> authorize) {
+    authorize(&context_);
     context_.set_deadline(ToSystem(deadline));
     context_.set_wait_for_ready(true);  // so that a server that starts is met at once
     CallQueue& queue = lease_.queue();
@@ -62,11 +64,12 @@ class OnePing final : public CallQueue::Event {
 }  // namespace
 
 void PingAll(ChannelPool& pool, const grpc::ByteBuffer& message, std::chrono::nanoseconds time,
+             absl::FunctionRef<void(grpc::ClientContext*)> authorize,
              absl::AnyInvocable<void(bool answered) &&> done) {
   const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(time);
   auto result = std::make_shared<Result>(std::move(done));
   for (ChannelPool::Lease& lease : pool.AcquireEach()) {
-    (new OnePing(std::move(lease), result))->Send(message, deadline);
+    (new OnePing(std::move(lease), result))->Send(message, deadline, authorize);
   }
 }
 

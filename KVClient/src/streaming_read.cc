@@ -135,6 +135,7 @@ class Stream {
         part_(std::move(part)),
         lease_(fleet().pool(server).Acquire(kReadLoad)) {
     context_.set_deadline(ToSystem(read_->deadline()));
+    fleet().Authorize(&context_);
     context_.set_initial_metadata_corked(true);  // goes out with the first request
     at_server_.emplace(read_->core()->fleet, server_, Fleet::Operation::kRead, 0, &context_);
     stream_ = lease_.stub().PrepareCall(&context_, "/kvstore.KVStoreService/StreamingRead",

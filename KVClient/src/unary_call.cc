@@ -30,6 +30,7 @@ class UnaryCall final : public CallQueue::Event {
     Attempt& attempt = attempt_.emplace();
     attempt.lease = fleet.pool(server_).Acquire(request_.load);
     attempt.context.set_deadline(ToSystem(request_.deadline));
+    fleet.Authorize(&attempt.context);
     attempt.at_server.emplace(core_->fleet, server_, request_.operation, request_.load,
                               &attempt.context);
     CallQueue& queue = attempt.lease.queue();

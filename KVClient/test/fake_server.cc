@@ -199,7 +199,11 @@ class FakeServer::Service : public KVStoreService::Service {
   grpc::Status Enter(grpc::ServerContext* context, bool ping = false) {
     {
       absl::MutexLock lock(&mutex);
-      calls += ping ? 0 : 1;
+      (ping ? pings : calls) += 1;
+      const auto header = context->client_metadata().find("authorization");
+      authorizations.insert(header == context->client_metadata().end()
+                                ? ""
+                                : std::string(header->second.data(), header->second.size()));
       if (failures > 0 && !ping) {
         --failures;
         return failure;
@@ -263,6 +267,8 @@ class FakeServer::Service : public KVStoreService::Service {
   bool flood_streams ABSL_GUARDED_BY(mutex) = false;
   int hold_streams_for ABSL_GUARDED_BY(mutex) = 0;
   int calls ABSL_GUARDED_BY(mutex) = 0;
+  int pings ABSL_GUARDED_BY(mutex) = 0;
+  std::set<std::string> authorizations ABSL_GUARDED_BY(mutex);
   int streams ABSL_GUARDED_BY(mutex) = 0;
   int most_outstanding ABSL_GUARDED_BY(mutex) = 0;
 };
@@ -349,6 +355,14 @@ void FakeServer::ClaimBlocks(int blocks) {
 int FakeServer::calls() const {
   absl::MutexLock lock(&service_->mutex);
   return service_->calls;
+}
+int FakeServer::pings() const {
+  absl::MutexLock lock(&service_->mutex);
+  return service_->pings;
+}
+std::set<std::string> FakeServer::authorizations() const {
+  absl::MutexLock lock(&service_->mutex);
+  return service_->authorizations;
 }
 int FakeServer::streams() const {
   absl::MutexLock lock(&service_->mutex);

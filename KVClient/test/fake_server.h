@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,9 @@ class FakeServer {
 
   int calls() const;  // unary calls and streams so far, the client's pings left out
   int streams() const;
+  int pings() const;
+  // What all calls, streams and pings had as "authorization" so far; "" for none.
+  std::set<std::string> authorizations() const;
   std::vector<std::string> read() const;  // locations, in order
   std::vector<uint64_t> written() const;  // hashes, in order, those that were there included
   int cancelled() const;                  // unary calls whose client gave them up

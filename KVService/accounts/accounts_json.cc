@@ -10,6 +10,7 @@
 #include "KVCommon/limits.h"
 #include "KVCommon/status_macros.h"
 #include "KVService/accounts/json_check.h"
+#include "KVService/accounts/json_fields.h"
 
 namespace kvstore {
 
@@ -17,61 +18,25 @@ namespace {
 
 using nlohmann::json;
 
-absl::Status Wrong(const std::string& place, const std::string& what) {
-  return absl::InvalidArgumentError(fmt::format("{}: {}", place, what));
-}
-
-// A key that is not ours, on one line.
-std::string Shown(std::string key) {
-  if (key.size() > 64) key.resize(64);
-  for (char& c : key) {
-    if (c < 0x20 || c == 0x7f) c = '?';
-  }
-  return key;
-}
-
-absl::Status CheckKeys(const json& object, const std::string& place,
-                       const std::set<std::string>& known) {
-  if (!object.is_object()) return Wrong(place, "must be an object");
-  for (const auto& [key, value] : object.items()) {
-    if (known.count(key) == 0) {
-      return Wrong(place + "." + Shown(key),
-                   fmt::format("unknown key; known are {}", fmt::join(known, ", ")));
-    }
-  }
-  return absl::OkStatus();
-}
-
-// Empty where it is absent; not where it is there.
-absl::StatusOr<std::string> Text(const json& object, const std::string& key,
-                                 const std::string& place) {
-  const auto it = object.find(key);
-  if (it == object.end()) return std::string();
-  if (!it->is_string() || it->get_ref<const std::string&>().empty()) {
-    return Wrong(place + "." + key, "must be a text that is not empty");
-  }
-  return it->get<std::string>();
-}
-
 // A credential's value, from where it is.
 absl::StatusOr<std::string> Value(const json& object, const std::string& name,
                                   const std::string& place, const AccountsContext& context) {
-  KV_ASSIGN_OR_RETURN(std::string value, Text(object, name, place));
-  KV_ASSIGN_OR_RETURN(const std::string file, Text(object, name + "_file", place));
-  KV_ASSIGN_OR_RETURN(const std::string variable, Text(object, name + "_env", place));
+  KV_ASSIGN_OR_RETURN(std::string value, TextField(object, name, place));
+  KV_ASSIGN_OR_RETURN(const std::string file, TextField(object, name + "_file", place));
+  KV_ASSIGN_OR_RETURN(const std::string variable, TextField(object, name + "_env", place));
   if (!value.empty() + !file.empty() + !variable.empty() > 1) {
-    return Wrong(place, fmt::format("give one of {0}, {0}_file and {0}_env", name));
+    return WrongField(place, fmt::format("give one of {0}, {0}_file and {0}_env", name));
   }
   if (!file.empty()) {
     absl::StatusOr<std::string> secret = context.read_secret(file);
     if (secret.ok()) return secret;
-    return Wrong(place + "." + name + "_file", std::string(secret.status().message()));
+    return WrongField(place + "." + name + "_file", std::string(secret.status().message()));
   }
   if (!variable.empty()) {
     value = context.environment(variable.c_str());
     if (value.empty()) {
-      return Wrong(place + "." + name + "_env",
-                   fmt::format("the environment variable {} is not set", Shown(variable)));
+      return WrongField(place + "." + name + "_env",
+                        fmt::format("the environment variable {} is not set", ShownText(variable)));
     }
   }
   return value;
@@ -80,13 +45,13 @@ absl::StatusOr<std::string> Value(const json& object, const std::string& name,
 absl::StatusOr<CredentialSpec> ParseCredential(const json& object, const std::string& place,
                                                const AccountsContext& context) {
   CredentialSpec spec;
-  if (!object.is_object()) return Wrong(place, "must be an object");
-  KV_ASSIGN_OR_RETURN(const std::string kind, Text(object, "kind", place));
+  if (!object.is_object()) return WrongField(place, "must be an object");
+  KV_ASSIGN_OR_RETURN(const std::string kind, TextField(object, "kind", place));
   const auto known = CredentialKindOf(kind);
   if (!known.has_value()) {
-    return Wrong(place + ".kind",
-                 "must be one of account_key, sas, connection_string, managed_identity, "
-                 "workload_identity, client_secret, anonymous, default");
+    return WrongField(place + ".kind",
+                      "must be one of account_key, sas, connection_string, managed_identity, "
+                      "workload_identity, client_secret, anonymous, default");
   }
   spec.kind = *known;
   std::set<std::string> keys = {"kind"};
@@ -98,8 +63,9 @@ absl::StatusOr<CredentialSpec> ParseCredential(const json& object, const std::st
     const std::string name(field.name);
     KV_ASSIGN_OR_RETURN(std::string value, Value(object, name, place, context));
     if (value.empty() && field.required) {
-      return Wrong(place, fmt::format("a credential of kind {0} needs {1}, {1}_file or {1}_env",
-                                      kind, name));
+      return WrongField(
+          place,
+          fmt::format("a credential of kind {0} needs {1}, {1}_file or {1}_env", kind, name));
     }
     if (!value.empty()) spec.values[name] = std::move(value);
   }
@@ -107,12 +73,13 @@ absl::StatusOr<CredentialSpec> ParseCredential(const json& object, const std::st
 }
 
 absl::Status ParseContainers(const json& value, const std::string& place, Account& account) {
-  if (!value.is_array()) return Wrong(place, "must be a list of names; leave it out to allow all");
+  if (!value.is_array())
+    return WrongField(place, "must be a list of names; leave it out to allow all");
   // An empty list could as well mean that none is allowed.
-  if (value.empty()) return Wrong(place, "is empty; leave it out to allow all");
+  if (value.empty()) return WrongField(place, "is empty; leave it out to allow all");
   for (size_t i = 0; i < value.size(); ++i) {
     if (!value[i].is_string() || value[i].get_ref<const std::string&>().empty()) {
-      return Wrong(fmt::format("{}[{}]", place, i), "must be a text that is not empty");
+      return WrongField(fmt::format("{}[{}]", place, i), "must be a text that is not empty");
     }
     account.containers.push_back(value[i].get<std::string>());
   }
@@ -121,19 +88,19 @@ absl::Status ParseContainers(const json& value, const std::string& place, Accoun
 
 absl::Status ParseEndpoint(const json& object, const std::string& place,
                            const AccountsContext& context, Account& account) {
-  KV_ASSIGN_OR_RETURN(account.endpoint, Text(object, "endpoint", place));
+  KV_ASSIGN_OR_RETURN(account.endpoint, TextField(object, "endpoint", place));
   if (account.endpoint.empty()) {
     if (account.credential.kind == CredentialKind::kConnectionString) return absl::OkStatus();
     if (const absl::Status name = CheckAccountName(account.name); !name.ok()) {
-      return Wrong(place + ".endpoint",
-                   fmt::format("is needed, since {}", std::string(name.message())));
+      return WrongField(place + ".endpoint",
+                        fmt::format("is needed, since {}", std::string(name.message())));
     }
     account.endpoint = fmt::format("https://{}.{}", account.name, context.blob_suffix);
     return absl::OkStatus();
   }
   while (account.endpoint.ends_with('/')) account.endpoint.pop_back();
   if (const absl::Status status = CheckEndpoint(account.endpoint); !status.ok()) {
-    return Wrong(place + ".endpoint", std::string(status.message()));
+    return WrongField(place + ".endpoint", std::string(status.message()));
   }
   return absl::OkStatus();
 }
@@ -143,10 +110,10 @@ absl::StatusOr<Account> ParseAccount(const json& object, const std::string& plac
   KV_RETURN_IF_ERROR(
       CheckKeys(object, place, {"name", "endpoint", "credential", "containers", "quota_bytes"}));
   Account account;
-  KV_ASSIGN_OR_RETURN(account.name, Text(object, "name", place));
-  if (account.name.empty()) return Wrong(place + ".name", "is missing");
+  KV_ASSIGN_OR_RETURN(account.name, TextField(object, "name", place));
+  if (account.name.empty()) return WrongField(place + ".name", "is missing");
   if (account.name.size() > kMaxAccountBytes) {
-    return Wrong(place + ".name", fmt::format("has more than {} bytes", kMaxAccountBytes));
+    return WrongField(place + ".name", fmt::format("has more than {} bytes", kMaxAccountBytes));
   }
   if (const auto it = object.find("credential"); it != object.end()) {
     KV_ASSIGN_OR_RETURN(account.credential, ParseCredential(*it, place + ".credential", context));
@@ -157,7 +124,7 @@ absl::StatusOr<Account> ParseAccount(const json& object, const std::string& plac
   }
   if (const auto it = object.find("quota_bytes"); it != object.end()) {
     if (!it->is_number_unsigned()) {
-      return Wrong(place + ".quota_bytes", "must be a whole number of bytes, 0 for none");
+      return WrongField(place + ".quota_bytes", "must be a whole number of bytes, 0 for none");
     }
     account.quota_bytes = it->get<uint64_t>();
   }
@@ -172,14 +139,15 @@ absl::StatusOr<std::vector<Account>> ParseAccounts(std::string_view text,
   const json root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   KV_RETURN_IF_ERROR(CheckKeys(root, "the file", {"accounts"}));
   const auto list = root.find("accounts");
-  if (list == root.end() || !list->is_array()) return Wrong("accounts", "must be a list");
+  if (list == root.end() || !list->is_array()) return WrongField("accounts", "must be a list");
   std::vector<Account> accounts;
   std::set<std::string> names;
   for (size_t i = 0; i < list->size(); ++i) {
     const std::string place = fmt::format("accounts[{}]", i);
     KV_ASSIGN_OR_RETURN(Account account, ParseAccount((*list)[i], place, context));
     if (!names.insert(account.name).second) {
-      return Wrong(place + ".name", fmt::format("'{}' is given twice", Shown(account.name)));
+      return WrongField(place + ".name",
+                        fmt::format("'{}' is given twice", ShownText(account.name)));
     }
     accounts.push_back(std::move(account));
   }

@@ -7,7 +7,7 @@
 
 #include "KVCommon/status_macros.h"
 #include "KVService/accounts/accounts_json.h"
-#include "KVService/accounts/secret_file.h"
+#include "KVCommon/secret_file.h"
 
 namespace kvstore {
 

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <thread>
 
-#include "KVService/accounts/secret_file.h"
+#include "KVCommon/secret_file.h"
 #include "KVService/platform/temp_dir.h"
 
 namespace kvstore {

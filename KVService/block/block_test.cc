@@ -93,6 +93,18 @@ TEST_F(LocationTest, CannotBeTurnedIntoAnotherPartitions) {
   }
 }
 
+TEST_F(LocationTest, ClaimsAPartitionBeforeAnythingIsProved) {
+  std::string location(AsText(codec_.Encode(container_, ABlock())));
+  EXPECT_EQ(ClaimedPartition(location), ABlock().partition);
+  location[0] = location[0] == 'A' ? 'B' : 'A';
+  ASSERT_TRUE(ClaimedPartition(location));
+  EXPECT_NE(ClaimedPartition(location), ABlock().partition);
+  location[1] = '?';
+  EXPECT_FALSE(ClaimedPartition(location));
+  EXPECT_FALSE(ClaimedPartition(""));
+  EXPECT_FALSE(ClaimedPartition(std::string(95, 'A')));
+}
+
 TEST_F(LocationTest, RefusesGarbage) {
   for (std::string garbage : {std::string(), std::string("x"), std::string(96, 'A'),
                               std::string(96, '='), std::string(10'000, 'A')}) {

@@ -106,6 +106,19 @@ Mac MacOf(const LocationCodec::Key& key, const Container& container, ByteView bo
 
 }  // namespace
 
+std::optional<PartitionDigest> ClaimedPartition(std::string_view location) {
+  constexpr size_t kDigits = 24;  // of 18 bytes, the partition's 16 first
+  thread_local std::string bytes;  // keeps its memory
+  if (location.size() != kTextBytes ||
+      !absl::WebSafeBase64Unescape(absl::string_view(location.data(), kDigits), &bytes) ||
+      bytes.size() < std::tuple_size_v<PartitionDigest>) {
+    return std::nullopt;
+  }
+  PartitionDigest partition;
+  std::memcpy(partition.data(), bytes.data(), partition.size());
+  return partition;
+}
+
 LocationText LocationCodec::Encode(const Container& container, const NamedBlock& block) const {
   const Body body = Pack(block);
   const Mac mac = MacOf(key_, container, std::as_bytes(std::span(body)));

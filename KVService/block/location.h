@@ -24,6 +24,10 @@ namespace kvstore {
 using LocationText = std::array<char, 96>;
 inline std::string_view AsText(const LocationText& text) { return {text.data(), text.size()}; }
 
+// The partition that a text would be a location of, were it one: nothing but Decode tells that.
+// nullopt where it cannot be one.
+std::optional<PartitionDigest> ClaimedPartition(std::string_view location);
+
 // Thread-safe.
 class LocationCodec {
  public:

@@ -57,6 +57,9 @@ void RpcLog::Write(const RpcRecord& record) {
     // Control characters and quotes are the caller's; the dump escapes them.
     id = ",\"completion_id\":" + nlohmann::json(record.completion_id).dump();
   }
+  if (!record.identity.empty()) {
+    id += ",\"identity\":" + nlohmann::json(record.identity).dump();
+  }
   logger_->info(
       R"("rpc":"{}","code":"{}","storage_latency_us":{},"total_latency_us":{},"overhead_us":{},"blocks":{},"found":{},"bytes":{}{})",
       record.rpc, record.code, record.storage_us, record.total_us,

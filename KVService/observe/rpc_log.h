@@ -2,10 +2,11 @@
 //
 //   {"time":"2026-01-31T12:00:00.123Z","rpc":"Read","code":"OK","storage_latency_us":0,
 //    "total_latency_us":41,"overhead_us":41,"blocks":1,"found":1,"bytes":1258291,
-//    "completion_id":"chat-7"}
+//    "completion_id":"chat-7","identity":"team-a"}
 //
 // blocks: asked for or brought; found: of those, the ones that were there; bytes: of buffers and
-// chunks moved. A StreamingRead is one line, with the sums of its blocks.
+// chunks moved; identity: who called, where the server asks (--auth). A StreamingRead is one line,
+// with the sums of its blocks.
 #ifndef KVSERVICE_OBSERVE_RPC_LOG_H_
 #define KVSERVICE_OBSERVE_RPC_LOG_H_
 
@@ -35,6 +36,7 @@ struct RpcRecord {
   int64_t found = 0;
   int64_t bytes = 0;
   std::string completion_id;
+  std::string identity;  // empty where callers are not asked who they are
 };
 
 // Thread-safe. Writing never waits for the console: a thread of its own does, and where that falls

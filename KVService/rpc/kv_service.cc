@@ -60,14 +60,19 @@ Slice CanonicalChunk(const ReceivedMessage& message, const wire::WriteRequest& r
   return std::move(whole).Freeze();
 }
 
-absl::StatusOr<ParsedWrite> ParseWrite(const grpc::ByteBuffer& bytes) {
+absl::StatusOr<ParsedWrite> ParseWrite(const grpc::ByteBuffer& bytes,
+                                       const std::optional<Caller>& caller) {
   const ReceivedMessage message(bytes);
   ParsedWrite parsed;
   KV_ASSIGN_OR_RETURN(parsed.request, wire::ParseWriteRequest(message.pieces()));
   const wire::WriteRequest& request = parsed.request;
   KV_ASSIGN_OR_RETURN(parsed.container, ContainerOf(request.resource_name, request.container_name));
   if (!request.has_chunk) return absl::InvalidArgumentError("chunk is missing");
-  KV_RETURN_IF_ERROR(ValidateChunk(request.chunk));  // before megabytes are copied
+  // Before megabytes are copied.
+  if (caller) {
+    KV_RETURN_IF_ERROR(caller->Check(Right::kWrite, parsed.container, request.chunk.partition_key));
+  }
+  KV_RETURN_IF_ERROR(ValidateChunk(request.chunk));
   parsed.chunk = CanonicalChunk(message, request);
   return parsed;
 }
@@ -111,6 +116,10 @@ void KVService::Lookup(UnaryCall* call) {
   if (!container.ok()) return call->Finish(container.status());
   call->record.completion_id = lookup.completion_id;
   call->record.blocks = static_cast<int64_t>(lookup.tokens.size() / kBlockTokens);
+  if (call->caller()) {
+    const absl::Status may = call->caller()->Check(Right::kRead, *container, lookup.partition_key);
+    if (!may.ok()) return call->Finish(may);
+  }
   store_.Lookup(*container, {lookup.partition_key, lookup.tokens, lookup.precomputed_hashes},
                 call->deadline(),
                 [call, shared = store_.shared()](absl::StatusOr<ChunkStore::LookupResult> result) {
@@ -128,19 +137,25 @@ void KVService::Read(UnaryCall* call) {
   absl::StatusOr<LocatedRead> read = ParseRead(call->request());
   if (!read.ok()) return call->Finish(read.status());
   call->record.completion_id = std::move(read->completion_id);
-  store_.Read(read->container, read->location, call->deadline(),
-              [call](absl::StatusOr<ChunkStore::ReadResult> result) {
-                if (!result.ok() && !absl::IsNotFound(result.status())) {
-                  return call->Finish(result.status());
-                }
-                call->response = AnswerRead(result, call->watch(), &call->record);
-                call->Finish(absl::OkStatus());
-              });
+  const auto answer = [call](absl::StatusOr<ChunkStore::ReadResult> result) {
+    if (call->read_guard != nullptr) call->read_guard->Check(&result);
+    if (!result.ok() && !absl::IsNotFound(result.status())) {
+      return call->Finish(result.status());
+    }
+    call->response = AnswerRead(result, call->watch(), &call->record);
+    call->Finish(absl::OkStatus());
+  };
+  if (call->caller()) {
+    auto guard = GuardRead(*call->caller(), read->container, read->location);
+    if (!guard.ok()) return answer(guard.status());
+    call->read_guard = *std::move(guard);
+  }
+  store_.Read(read->container, read->location, call->deadline(), answer);
 }
 
 void KVService::Write(UnaryCall* call) {
   call->record.blocks = 1;
-  absl::StatusOr<ParsedWrite> write = ParseWrite(call->request());
+  absl::StatusOr<ParsedWrite> write = ParseWrite(call->request(), call->caller());
   if (!write.ok()) return call->Finish(write.status());
   // The chunk is copied; gRPC's bytes would double what writes under way are limited to.
   call->ReleaseRequest();

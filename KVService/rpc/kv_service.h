@@ -3,6 +3,7 @@
 #ifndef KVSERVICE_RPC_KV_SERVICE_H_
 #define KVSERVICE_RPC_KV_SERVICE_H_
 
+#include "KVService/auth/access_control.h"
 #include "KVService/observe/rpc_log.h"
 #include "KVService/rpc/call_gate.h"
 #include "KVService/rpc/read_stream.h"
@@ -16,10 +17,12 @@ using RawKVStoreService = KVStoreService::WithRawMethod_Lookup<
     KVStoreService::WithRawMethod_Read<KVStoreService::WithRawMethod_StreamingRead<
         KVStoreService::WithRawMethod_Write<KVStoreService::Service>>>>;
 
-// Both arguments must outlive the service, and the service its calls.
+// All arguments must outlive the service, and the service its calls.
 class KVService final : public RawKVStoreService {
  public:
-  KVService(ChunkStore* store, RpcLog* log) : store_(*store), log_(*log) {}
+  // Without `access` every caller may do everything.
+  KVService(ChunkStore* store, RpcLog* log, const AccessControl* access)
+      : store_(*store), log_(*log), access_(access) {}
 
   // Begins to take calls from the queue. REQUIRES: the server has started.
   void Serve(grpc::ServerCompletionQueue* queue);
@@ -31,6 +34,7 @@ class KVService final : public RawKVStoreService {
   // For the calls.
   ChunkStore& store() { return store_; }
   RpcLog& log() { return log_; }
+  const AccessControl* access() const { return access_; }
   CallGate& gate() { return gate_; }
   HeldAnswers& held_answers() { return held_answers_; }
 
@@ -43,6 +47,7 @@ class KVService final : public RawKVStoreService {
 
   ChunkStore& store_;
   RpcLog& log_;
+  const AccessControl* const access_;
   CallGate gate_;
   HeldAnswers held_answers_;
 };

@@ -62,12 +62,15 @@ void ReadStream::Began(bool ok) {
   watch_ = Stopwatch();
   deadline_ = DeadlineOf(context_.deadline());
   admitted_ = service_.gate().Enter();
+  absl::StatusOr<Caller> caller = absl::UnknownError("");
+  if (service_.access() != nullptr) caller = CallerOf(*service_.access(), context_);
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);
     record_.rpc = "StreamingRead";
-    if (!admitted_) {
-      status_ = ShuttingDownError();
+    if (caller.ok()) record_.identity = caller->name();
+    if (!admitted_ || (service_.access() != nullptr && !caller.ok())) {
+      status_ = admitted_ ? caller.status() : ShuttingDownError();
       no_more_requests_ = true;
     }
     actions = Next();
@@ -78,6 +81,9 @@ void ReadStream::Began(bool ok) {
 void ReadStream::Received(bool ok) {
   absl::StatusOr<LocatedRead> read = absl::CancelledError();
   if (ok) read = ParseRead(request_);
+  absl::StatusOr<std::unique_ptr<ReadGuard>> guard = nullptr;
+  if (read.ok()) guard = Guard(*read);
+  if (!guard.ok() && !absl::IsNotFound(guard.status())) read = guard.status();
   uint64_t sequence = 0;
   Actions actions;
   {
@@ -89,6 +95,7 @@ void ReadStream::Received(bool ok) {
     } else {
       sequence = first_ + slots_.size();
       slots_.emplace_back();
+      if (guard.ok()) slots_.back().guard = *std::move(guard);
       ++pending_;
       ++record_.blocks;
       if (record_.completion_id.empty()) record_.completion_id = read->completion_id;
@@ -98,22 +105,34 @@ void ReadStream::Received(bool ok) {
   Perform(actions);
   if (!read.ok()) return;
   // The slot is not ready, which keeps the stream until the store has called back.
+  if (!guard.ok()) return Fetched(sequence, guard.status());
   service_.store().Read(read->container, read->location, deadline_,
                         [this, sequence](absl::StatusOr<ChunkStore::ReadResult> result) {
-                          Actions actions;
-                          {
-                            absl::MutexLock lock(&mutex_);
-                            Slot& slot = slots_[sequence - first_];
-                            slot.response = AnswerRead(result, slot.watch, &record_);
-                            slot.bytes = static_cast<int64_t>(slot.response.Length());
-                            slot.ready = true;
-                            last_bytes_ = slot.bytes;
-                            --pending_;
-                            Hold(slot.bytes);
-                            actions = Next();
-                          }
-                          Perform(actions);
+                          Fetched(sequence, std::move(result));
                         });
+}
+
+absl::StatusOr<std::unique_ptr<ReadGuard>> ReadStream::Guard(const LocatedRead& read) const {
+  if (service_.access() == nullptr) return nullptr;
+  KV_ASSIGN_OR_RETURN(const Caller caller, CallerOf(*service_.access(), context_));
+  return GuardRead(caller, read.container, read.location);
+}
+
+void ReadStream::Fetched(uint64_t sequence, absl::StatusOr<ChunkStore::ReadResult> result) {
+  Actions actions;
+  {
+    absl::MutexLock lock(&mutex_);
+    Slot& slot = slots_[sequence - first_];
+    if (slot.guard != nullptr) slot.guard->Check(&result);
+    slot.response = AnswerRead(result, slot.watch, &record_);
+    slot.bytes = static_cast<int64_t>(slot.response.Length());
+    slot.ready = true;
+    last_bytes_ = slot.bytes;
+    --pending_;
+    Hold(slot.bytes);
+    actions = Next();
+  }
+  Perform(actions);
 }
 
 void ReadStream::Sent(bool ok) {

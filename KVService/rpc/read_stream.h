@@ -8,9 +8,11 @@
 
 #include <atomic>
 #include <deque>
+#include <memory>
 #include <string>
 
 #include "KVService/observe/rpc_log.h"
+#include "KVService/rpc/access.h"
 #include "KVService/rpc/call_queues.h"
 #include "KVService/rpc/requests.h"
 #include "KVService/store/chunk_store.h"
@@ -45,8 +47,9 @@ struct HeldAnswers {
 // waiting to be sent, and beyond HeldAnswers' bounds one: a client that does not read its answers
 // is not read from either.
 //
-// A malformed request ends the stream with INVALID_ARGUMENT, after the answers before it. A block
-// that cannot be read is answered with success = false, and the stream goes on.
+// A malformed request ends the stream with INVALID_ARGUMENT, one for a container that the caller
+// may not read with PERMISSION_DENIED, after the answers before it. A block that cannot be read is
+// answered with success = false, and the stream goes on.
 class ReadStream final {
  public:
   // Waits for a stream, which then makes the next one that waits. Both must live until the queue
@@ -58,6 +61,7 @@ class ReadStream final {
     bool ready = false;
     int64_t bytes = 0;
     Stopwatch watch;
+    std::unique_ptr<ReadGuard> guard;
     grpc::ByteBuffer response;
   };
 
@@ -83,6 +87,10 @@ class ReadStream final {
 
   void Began(bool ok);
   void Received(bool ok);
+  // Null where no guard is needed. Asks anew for every request: a stream outlives a token that is
+  // taken back.
+  absl::StatusOr<std::unique_ptr<ReadGuard>> Guard(const LocatedRead& read) const;
+  void Fetched(uint64_t sequence, absl::StatusOr<ChunkStore::ReadResult> result);
   void Sent(bool ok);
   void Finished(bool ok);
   void Done(bool ok);  // the call has ended, as it should or by the client or the connection

@@ -11,6 +11,7 @@
 #include "KVCommon/limits.h"
 #include "KVService/rpc/call_queues.h"
 #include "KVService/rpc/kv_service.h"
+#include "KVService/rpc/tls_credentials.h"
 
 namespace kvstore {
 namespace {
@@ -44,29 +45,35 @@ void Configure(grpc::ServerBuilder& builder) {
 }  // namespace
 
 struct RpcServer::Parts {
-  Parts(ChunkStore* store, RpcLog* log) : service(store, log) {}
+  Parts(ChunkStore* store, RpcLog* log, const AccessControl* access)
+      : service(store, log, access) {}
 
   KVService service;
+  std::shared_ptr<grpc::ServerCredentials> credentials;
   std::unique_ptr<CallQueues> queues;  // end before the service that their calls are of
   std::unique_ptr<grpc::Server> server;
 };
 
-absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const std::string& host, int port,
-                                                            size_t queues, ChunkStore* store,
-                                                            RpcLog* log) {
-  auto parts = std::make_unique<Parts>(store, log);
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options,
+                                                            ChunkStore* store, RpcLog* log) {
+  auto parts = std::make_unique<Parts>(store, log, options.access);
+  const std::string& host = options.host;
   grpc::ServerBuilder builder;
   Configure(builder);
   const bool bare_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
-  const std::string address = fmt::format("{}:{}", bare_ipv6 ? "[" + host + "]" : host, port);
+  const std::string address =
+      fmt::format("{}:{}", bare_ipv6 ? "[" + host + "]" : host, options.port);
   int bound = 0;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &bound);
+  parts->credentials =
+      options.tls != nullptr ? MakeTlsCredentials(options.tls) : grpc::InsecureServerCredentials();
+  builder.AddListeningPort(address, parts->credentials, &bound);
   builder.RegisterService(&parts->service);
-  parts->queues = std::make_unique<CallQueues>(&builder, queues);
+  parts->queues = std::make_unique<CallQueues>(&builder, options.queues);
   parts->server = builder.BuildAndStart();
   if (!parts->server || bound == 0) {
     return absl::UnavailableError(fmt::format(
-        "cannot listen on {}: is the port taken, or the address not this machine's?", address));
+        "cannot listen on {}: is the port taken, or the address not this machine's?{}", address,
+        options.tls == nullptr ? "" : " Or has gRPC, above, said why it refuses the certificate?"));
   }
   for (const auto& queue : parts->queues->queues()) parts->service.Serve(queue.get());
   parts->queues->Run();

@@ -6,20 +6,28 @@
 #include <memory>
 #include <string>
 
+#include "KVService/auth/access_control.h"
+#include "KVService/auth/server_tls.h"
 #include "KVService/observe/rpc_log.h"
 #include "KVService/store/chunk_store.h"
 #include "absl/status/statusor.h"
 
 namespace kvstore {
 
+struct RpcServerOptions {
+  std::string host;
+  int port = 0;                           // 0 takes a free one
+  size_t queues = 1;                      // that serve calls, each with a thread
+  const AccessControl* access = nullptr;  // null: every caller may do everything
+  const ServerTls* tls = nullptr;         // null: plain text; else nothing but TLS
+};
+
 class RpcServer {
  public:
-  // Listens on host:port; port 0 takes a free one. Calls are served by so many queues, each with a
-  // thread. `store` and `log` must outlive the server. UNAVAILABLE where the address cannot be
-  // listened on.
-  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const std::string& host, int port,
-                                                          size_t queues, ChunkStore* store,
-                                                          RpcLog* log);
+  // Listens on host:port. `store`, `log` and what the options point at must outlive the server.
+  // UNAVAILABLE where the address cannot be listened on.
+  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options,
+                                                          ChunkStore* store, RpcLog* log);
   ~RpcServer();  // as Shutdown(0)
 
   int port() const { return port_; }

@@ -1,5 +1,6 @@
 #include "KVService/rpc/unary_call.h"
 
+#include "KVCommon/status_macros.h"
 #include "KVService/rpc/kv_service.h"
 
 namespace kvstore {
@@ -24,12 +25,22 @@ void UnaryCall::Happened(bool ok) {
       return Finish(ShuttingDownError());
     }
     state_ = kRunning;
+    // Before a byte of the request is looked at.
+    if (const absl::Status status = Identify(); !status.ok()) return Finish(status);
     // Its Finish may come from another thread at once, and yet not end it before this returns: the
     // event of that comes from this thread.
     return (service_->*method_->handle)(this);
   }
   if (state_ == kRunning) service_->gate().Leave();
   delete this;
+}
+
+absl::Status UnaryCall::Identify() {
+  if (service_->access() == nullptr) return absl::OkStatus();
+  KV_ASSIGN_OR_RETURN(Caller caller, CallerOf(*service_->access(), context_));
+  record.identity = caller.name();
+  caller_ = std::move(caller);
+  return absl::OkStatus();
 }
 
 void UnaryCall::Finish(const absl::Status& status) {

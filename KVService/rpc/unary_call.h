@@ -6,9 +6,12 @@
 #include <grpcpp/support/async_unary_call.h>
 #include <grpcpp/support/byte_buffer.h>
 
+#include <memory>
+#include <optional>
 #include <string_view>
 
 #include "KVService/observe/rpc_log.h"
+#include "KVService/rpc/access.h"
 #include "KVService/rpc/call_gate.h"
 #include "KVService/rpc/call_queues.h"
 #include "KVService/rpc/requests.h"
@@ -39,6 +42,10 @@ class UnaryCall final : private CallEvent {
   grpc::ByteBuffer response;
   RpcRecord record;
 
+  // Who calls; empty where the server does not ask.
+  const std::optional<Caller>& caller() const { return caller_; }
+  std::unique_ptr<ReadGuard> read_guard;  // of a Read that has one
+
   const Stopwatch& watch() const { return watch_; }
   absl::Time deadline() const { return DeadlineOf(context_.deadline()); }
 
@@ -48,6 +55,7 @@ class UnaryCall final : private CallEvent {
  private:
   UnaryCall(const Method* method, KVService* service, grpc::ServerCompletionQueue* queue);
   void Happened(bool ok) override;
+  absl::Status Identify();
 
   const Method* const method_;
   KVService* const service_;
@@ -56,6 +64,7 @@ class UnaryCall final : private CallEvent {
   grpc::ByteBuffer request_;
   Writer writer_{&context_};
   Stopwatch watch_;
+  std::optional<Caller> caller_;
   enum { kAwaited, kRefused, kRunning } state_ = kAwaited;
 };
 

@@ -38,6 +38,18 @@ namespace kvstore {
 // Tokens of a block, the unit of everything here.
 inline constexpr size_t kTokensPerBlock = 128;
 
+// TLS, for all connections of a client. PEM files, read when the client is made: for new ones make
+// a new client.
+struct TlsOptions {
+  std::string ca_file;           // authorities that servers' certificates must come from
+  std::string certificate_file;  // this client's own, for servers that ask for one
+  std::string key_file;          // its key, without a passphrase
+  // That servers' certificates must bear; empty: the host, as `servers` has it.
+  std::string server_name;
+
+  bool operator==(const TlsOptions&) const = default;
+};
+
 struct ClientOptions {
   // host:port, several by commas. The port is 50051 where none is given; IPv6 addresses stand in
   // brackets; dns:/// before a name and unix:path are taken too. Empty takes the environment's
@@ -54,6 +66,16 @@ struct ClientOptions {
   std::string servers;
   std::string resource;   // storage account, by name or URL; required
   std::string container;  // required
+
+  // Plain text where all is empty here and in the environment, which counts where all is empty
+  // here: KVSTORE_TLS_CA, KVSTORE_TLS_CERT, KVSTORE_TLS_KEY, KVSTORE_TLS_SERVER_NAME.
+  TlsOptions tls;
+
+  // Who this client is to the servers: sent with each call, which encrypts nothing by itself. Or a
+  // file that holds it, and may be replaced: within about a second the new one is sent. Where both
+  // are empty the environment's KVSTORE_TOKEN_FILE names the file; without that none is sent.
+  std::string token;
+  std::string token_file;
 
   // Of each call, retries included, where its CallOptions give none.
   std::chrono::milliseconds timeout{30'000};
@@ -144,7 +166,9 @@ struct WriteAnswer {
 
 class Client {
  public:
-  // INVALID_ARGUMENT for a missing resource or container or a malformed server. Does not connect.
+  // INVALID_ARGUMENT for a missing resource or container, a malformed server, or files of TLS or a
+  // token that cannot be used; NOT_FOUND and others for those that cannot be read. Does not
+  // connect.
   static absl::StatusOr<std::shared_ptr<Client>> Create(ClientOptions options);
 
   // Cancels nothing: calls that run keep what they need and finish.

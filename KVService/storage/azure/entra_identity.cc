@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "KVCommon/status_macros.h"
-#include "KVService/accounts/secret_file.h"
+#include "KVCommon/secret_file.h"
 #include "KVService/http/exchange_log.h"
 #include "KVService/storage/azure/token_credential.h"
 #include "absl/strings/ascii.h"

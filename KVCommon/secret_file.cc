@@ -1,6 +1,6 @@
-#include "KVService/accounts/secret_file.h"
+#include "KVCommon/secret_file.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -10,7 +10,6 @@
 #include <system_error>
 
 #include "KVCommon/status_macros.h"
-#include "KVService/accounts/environment.h"
 #include "absl/strings/ascii.h"
 
 namespace kvstore {
@@ -45,13 +44,6 @@ absl::StatusOr<std::string> ReadSecretFile(const std::string& path) {
   absl::StripAsciiWhitespace(&content);
   if (content.empty()) return absl::InvalidArgumentError(fmt::format("{} is empty", path));
   return content;
-}
-
-Environment ProcessEnvironment() {
-  return [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string(value == nullptr ? "" : value);
-  };
 }
 
 }  // namespace kvstore

@@ -1,6 +1,6 @@
 // Small files that hold one secret, as orchestrators mount them.
-#ifndef KVSERVICE_ACCOUNTS_SECRET_FILE_H_
-#define KVSERVICE_ACCOUNTS_SECRET_FILE_H_
+#ifndef KVCOMMON_SECRET_FILE_H_
+#define KVCOMMON_SECRET_FILE_H_
 
 #include <cstddef>
 #include <string>
@@ -21,4 +21,4 @@ absl::StatusOr<std::string> ReadSecretFile(const std::string& path);
 
 }  // namespace kvstore
 
-#endif  // KVSERVICE_ACCOUNTS_SECRET_FILE_H_
+#endif  // KVCOMMON_SECRET_FILE_H_

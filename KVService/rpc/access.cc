@@ -1,0 +1,60 @@
+#include "KVService/rpc/access.h"
+
+#include <grpc/grpc_security_constants.h>
+
+#include <optional>
+#include <vector>
+
+#include "KVCommon/status_macros.h"
+#include "KVCommon/wire.h"
+#include "KVService/block/location.h"
+
+namespace kvstore {
+namespace {
+
+std::string_view View(grpc::string_ref text) { return {text.data(), text.size()}; }
+
+void AddNames(const grpc::AuthContext& context, const char* property,
+              std::vector<std::string_view>* names) {
+  for (const grpc::string_ref& name : context.FindPropertyValues(property)) {
+    names->push_back(View(name));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Caller> CallerOf(const AccessControl& access, const grpc::ServerContext& context) {
+  const auto headers = context.client_metadata().equal_range("authorization");
+  if (headers.first != headers.second) {
+    const bool one = std::next(headers.first) == headers.second;
+    return access.Authenticate(one ? View(headers.first->second) : "", {});  // two are no token
+  }
+  const std::shared_ptr<const grpc::AuthContext> peer = context.auth_context();
+  std::vector<std::string_view> names;
+  if (peer != nullptr && peer->IsPeerAuthenticated()) {
+    AddNames(*peer, GRPC_PEER_URI_PROPERTY_NAME, &names);
+    AddNames(*peer, GRPC_PEER_DNS_PROPERTY_NAME, &names);
+    // As RFC 6125 has it for servers: the common name counts where there is no other.
+    if (names.empty()) AddNames(*peer, GRPC_X509_CN_PROPERTY_NAME, &names);
+  }
+  return access.Authenticate(std::nullopt, names);
+}
+
+void ReadGuard::Check(absl::StatusOr<ChunkStore::ReadResult>* result) const {
+  if (!result->ok()) return;
+  const auto partition = wire::PartitionOf((*result)->chunk.bytes());
+  if (partition && caller.MayRead(container, *partition)) return;
+  *result = absl::NotFoundError("");
+}
+
+absl::StatusOr<std::unique_ptr<ReadGuard>> GuardRead(const Caller& caller,
+                                                     const Container& container,
+                                                     std::string_view location) {
+  KV_ASSIGN_OR_RETURN(const DigestVerdict verdict,
+                      caller.CheckRead(container, ClaimedPartition(location)));
+  if (verdict == DigestVerdict::kYes) return nullptr;
+  if (verdict == DigestVerdict::kNo) return absl::NotFoundError("");
+  return std::make_unique<ReadGuard>(ReadGuard{caller, container});
+}
+
+}  // namespace kvstore

@@ -1,0 +1,37 @@
+// Who makes a call, and what a read may give: the auth module's answers for gRPC's calls.
+#ifndef KVSERVICE_RPC_ACCESS_H_
+#define KVSERVICE_RPC_ACCESS_H_
+
+#include <grpcpp/server_context.h>
+
+#include <memory>
+#include <string_view>
+
+#include "KVService/auth/access_control.h"
+#include "KVService/store/chunk_store.h"
+#include "absl/status/statusor.h"
+
+namespace kvstore {
+
+// By the call's metadata and its connection's certificate; errors as AccessControl::Authenticate.
+absl::StatusOr<Caller> CallerOf(const AccessControl& access, const grpc::ServerContext& context);
+
+// Looks at a block that was read, where its location could not tell all: see kByName.
+struct ReadGuard {
+  Caller caller;
+  Container container;
+
+  // Makes a block that the caller may not read a miss.
+  void Check(absl::StatusOr<ChunkStore::ReadResult>* result) const;
+};
+
+// Null where the location alone tells that it may be read. NOT_FOUND, without a message, where it
+// may not: the answer is a miss, as for a location that nobody gave out, and the store is not
+// asked. PERMISSION_DENIED where the caller may read nothing of the container.
+absl::StatusOr<std::unique_ptr<ReadGuard>> GuardRead(const Caller& caller,
+                                                     const Container& container,
+                                                     std::string_view location);
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_RPC_ACCESS_H_
