@@ -1,0 +1,237 @@
+// A client of the chaos run (docs/CHAOS.md). Three ways to run it:
+//   load    worker threads of mixed work over all servers
+//   probe   threads that ask each server by itself, all the time, so that outages can be measured
+//   verify  reads prompts, "kind owner number blocks" a line of standard input, through one server
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <iostream>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_split.h"
+#include "tests/chaos/session.h"
+
+namespace kvstore::chaos {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Options {
+  std::string mode, name, servers, resource, container, history;
+  uint64_t seed = 1;
+  int64_t client = 0, clients = 1, threads = 4;
+  int64_t pause_ms = 100;
+};
+
+constexpr milliseconds kTimeout{10'000}, kProbeTimeout{2'000}, kProbePause{150};
+constexpr milliseconds kVerifyTimeout{30'000};
+constexpr size_t kMostBlocks = 18, kFewestBlocks = 4;
+constexpr int64_t kActive = 6;  // conversations that a worker goes on with
+
+std::atomic<bool> stop = false;
+
+// One thread's work, which is a fixed sequence but for what the answers make of it.
+class Worker {
+ public:
+  Worker(const Options& options, int64_t number, Session* session)
+      : options_(options),
+        number_(number),
+        session_(session),
+        random_(options.seed * 1'000'003 + static_cast<uint64_t>(number)) {}
+
+  void Run() {
+    while (!stop) {
+      Step();
+      std::this_thread::sleep_for(milliseconds(Below(2 * options_.pause_ms + 1)));
+    }
+  }
+
+ private:
+  int64_t Below(int64_t bound) {
+    return static_cast<int64_t>(random_() % static_cast<uint64_t>(bound));
+  }
+
+  void Step() {
+    const int64_t roll = Below(100);
+    if (roll < 40) return Turn();
+    if (roll < 52) return Singles();
+    if (roll < 70) return ReadOne(kTimeout);
+    if (roll < 80) return ReadOne(milliseconds(1 + Below(60)));
+    if (roll < 90) return ReadMany(milliseconds(1 + Below(100)));
+    ReadMany(kTimeout);
+  }
+
+  // As an engine does: load what is there, store the rest.
+  void Turn() {
+    if (lengths_.empty() || Below(4) == 0) lengths_.push_back(kFewestBlocks - 1);
+    const int64_t count = static_cast<int64_t>(lengths_.size());
+    const int64_t number = count - 1 - Below(std::min(count, kActive));
+    size_t& length = lengths_[static_cast<size_t>(number)];
+    length = std::min(length + 1 + static_cast<size_t>(Below(3)), kMostBlocks);
+    const Prompt prompt =
+        MakePrompt(options_.seed, {PromptName::kConversation, number_, number}, length);
+    bool ok = false;
+    const std::vector<std::string> found = session_->Lookup(prompt, kTimeout, &ok);
+    if (!found.empty()) session_->Stream(prompt, found, kTimeout);
+    if (ok && found.size() < prompt.blocks()) {
+      session_->WritePrompt(prompt, found.size(), kTimeout);
+    }
+  }
+
+  void Singles() {
+    const Prompt prompt = MakePrompt(options_.seed, {PromptName::kSingle, number_, singles_++}, 2);
+    if (session_->WriteSingle(prompt, 0, kTimeout)) session_->WriteSingle(prompt, 1, kTimeout);
+  }
+
+  // One of any worker's, about as far as this one is.
+  Prompt Anyones() {
+    const int64_t owner = Below(options_.clients * options_.threads);
+    if (Below(4) == 0) {
+      return MakePrompt(options_.seed, {PromptName::kSingle, owner, Below(singles_ + 1)}, 2);
+    }
+    const int64_t number = Below(static_cast<int64_t>(lengths_.size()) + 1);
+    const size_t blocks = kFewestBlocks + static_cast<size_t>(Below(kMostBlocks - kFewestBlocks));
+    return MakePrompt(options_.seed, {PromptName::kConversation, owner, number}, blocks);
+  }
+
+  void ReadOne(milliseconds timeout) {
+    const Prompt prompt = Anyones();
+    const std::vector<std::string> found = session_->Lookup(prompt, kTimeout);
+    if (found.empty()) return;
+    const auto block = static_cast<size_t>(Below(static_cast<int64_t>(found.size())));
+    session_->Read(prompt, block, found[block], timeout);
+  }
+
+  void ReadMany(milliseconds timeout) {
+    const Prompt prompt = Anyones();
+    const std::vector<std::string> found = session_->Lookup(prompt, kTimeout);
+    if (!found.empty()) session_->Stream(prompt, found, timeout);
+  }
+
+  const Options& options_;
+  const int64_t number_;
+  Session* const session_;
+  std::mt19937_64 random_;
+  std::vector<size_t> lengths_;  // of this worker's conversations, in blocks
+  int64_t singles_ = 0;
+};
+
+absl::StatusOr<std::shared_ptr<Client>> Connect(const Options& options,
+                                                const std::string& servers) {
+  return Client::Create(
+      {.servers = servers, .resource = options.resource, .container = options.container});
+}
+
+int Load(const Options& options, History* history) {
+  const auto client = Connect(options, options.servers);
+  if (!client.ok()) {
+    std::cerr << "chaos_client: " << client.status() << "\n";
+    return 2;
+  }
+  Session session(*client, history, {{"phase", "load"}});
+  std::vector<Worker> workers;
+  for (int64_t i = 0; i < options.threads; ++i) {
+    workers.emplace_back(options, options.client * options.threads + i, &session);
+  }
+  std::vector<std::thread> threads;
+  for (Worker& worker : workers) threads.emplace_back([&worker] { worker.Run(); });
+  for (std::thread& thread : threads) thread.join();
+  return 0;
+}
+
+// Two threads a server: what waits for storage must not keep the others from being asked.
+void ProbeWrites(const Options& options, int64_t server, Session* session) {
+  for (int64_t number = 0; !stop; ++number) {
+    const Prompt prompt = MakePrompt(options.seed, {PromptName::kProbe, server, number}, 1);
+    session->WritePrompt(prompt, 0, kProbeTimeout);
+    std::this_thread::sleep_for(kProbePause);
+  }
+}
+
+void ProbeReads(const Options& options, int64_t server, Session* session) {
+  const Prompt prompt = MakePrompt(options.seed, {PromptName::kProbe, server, 0}, 1);
+  std::string location;
+  while (!stop) {
+    const std::vector<std::string> found = session->Lookup(prompt, kProbeTimeout);
+    if (!found.empty()) location = found[0];
+    if (!location.empty()) session->Read(prompt, 0, location, kProbeTimeout);
+    std::this_thread::sleep_for(kProbePause);
+  }
+}
+
+int Probe(const Options& options, History* history) {
+  const std::vector<std::string> servers = absl::StrSplit(options.servers, ',');
+  std::vector<std::unique_ptr<Session>> sessions;
+  for (size_t i = 0; i < servers.size(); ++i) {
+    const auto client = Connect(options, servers[i]);
+    if (!client.ok()) {
+      std::cerr << "chaos_client: " << client.status() << "\n";
+      return 2;
+    }
+    sessions.push_back(std::make_unique<Session>(
+        *client, history, nlohmann::json{{"phase", "probe"}, {"server", i}}));
+  }
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < servers.size(); ++i) {
+    const auto server = static_cast<int64_t>(i);
+    Session* const session = sessions[i].get();
+    threads.emplace_back([&options, server, session] { ProbeWrites(options, server, session); });
+    threads.emplace_back([&options, server, session] { ProbeReads(options, server, session); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return 0;
+}
+
+int Verify(const Options& options, History* history) {
+  const auto client = Connect(options, options.servers);
+  if (!client.ok()) {
+    std::cerr << "chaos_client: " << client.status() << "\n";
+    return 2;
+  }
+  Session session(*client, history, {{"phase", "final"}, {"server", options.client}});
+  PromptName name;
+  size_t blocks = 0;
+  while (!stop && std::cin >> name.kind >> name.owner >> name.number >> blocks) {
+    const Prompt prompt = MakePrompt(options.seed, name, blocks);
+    const std::vector<std::string> found = session.Lookup(prompt, kVerifyTimeout);
+    if (!found.empty()) session.Stream(prompt, found, kVerifyTimeout);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace kvstore::chaos
+
+int main(int argc, char** argv) {
+  using namespace kvstore::chaos;  // NOLINT(google-build-using-namespace)
+  Options options;
+  CLI::App app("A client of the chaos run");
+  app.add_option("mode", options.mode)
+      ->required()
+      ->check(CLI::IsMember({"load", "probe", "verify"}));
+  app.add_option("--name", options.name, "what its operations' names begin with")->required();
+  app.add_option("--servers", options.servers)->required();
+  app.add_option("--resource", options.resource)->required();
+  app.add_option("--container", options.container)->required();
+  app.add_option("--history", options.history, "file that is appended to")->required();
+  app.add_option("--seed", options.seed);
+  app.add_option("--client", options.client, "its number; of verify, its server's");
+  app.add_option("--clients", options.clients);
+  app.add_option("--threads", options.threads);
+  app.add_option("--pause-ms", options.pause_ms, "of a thread between calls, on the average");
+  CLI11_PARSE(app, argc, argv);
+  const auto history = History::Open(options.history, options.name);
+  if (!history.ok()) {
+    std::cerr << "chaos_client: " << history.status() << "\n";
+    return 2;
+  }
+  std::signal(SIGTERM, [](int) { stop = true; });
+  std::signal(SIGINT, SIG_IGN);  // the driver ends it
+  if (options.mode == "load") return Load(options, history->get());
+  if (options.mode == "probe") return Probe(options, history->get());
+  return Verify(options, history->get());
+}
