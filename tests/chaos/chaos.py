@@ -17,6 +17,7 @@ from fleet import DISKS, SERVERS, Fleet
 TICK_S = 0.1
 WATCH_S = 0.5
 MOST_RECOVERY_S = 30.0
+RECOVERIES = ("lookup", "read", "write", "shared")
 VERIFY_ROUNDS, VERIFY_REST_S, VERIFY_TIMEOUT_S = 4, 5, 900
 
 
@@ -188,15 +189,15 @@ def report(run, operations, fleet, seed, length):
     lines = [f"Seed {seed}, {length:.0f} s, {len(SERVERS)} servers, {len(fleet.clients)} clients of "
              f"{fleet.threads} threads: {len(operations)} operations, "
              f"{len(checker.acknowledged(operations))} blocks acknowledged.", "",
-             "| at | fault | for | ok during it: lookup | read | write | recovered: lookup | read | write |",
-             "|---:|---|---:|---:|---:|---:|---:|---:|---:|"]
+             "| at | fault | for | ok during it: lookup | read | write | recovered: lookup | read | write | shared |",
+             "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for row in run.rows:
         during = checker.availability(operations, row["begun"], row["ended"])
         fault = row["fault"]
         lines.append(
             f"| {fault.at:.0f} s | {fault.what()} | {fault.duration} s | " +
             " | ".join(share(during[kind]) for kind in ("lookup", "read", "write")) + " | " +
-            " | ".join(seconds(row["recovery"][kind]) for kind in ("lookup", "read", "write")) + " |")
+            " | ".join(seconds(row["recovery"][kind]) for kind in RECOVERIES) + " |")
     overall = checker.availability(operations)
     lines += ["", "Overall: " + ", ".join(f"{kind} {share(overall[kind])}" for kind in overall), ""]
     lines += [f"- {what}: {len(found)}" for what, found in violations.items()]

@@ -29,6 +29,7 @@ struct Options {
 
 constexpr milliseconds kTimeout{10'000}, kProbeTimeout{2'000}, kProbePause{150};
 constexpr milliseconds kVerifyTimeout{30'000};
+constexpr int64_t kSharedPatience = 20;  // newer blocks, then these are looked for
 constexpr size_t kMostBlocks = 18, kFewestBlocks = 4;
 constexpr int64_t kActive = 6;  // conversations that a worker goes on with
 
@@ -143,17 +144,28 @@ int Load(const Options& options, History* history) {
   return 0;
 }
 
-// Two threads a server: what waits for storage must not keep the others from being asked.
-void ProbeWrites(const Options& options, int64_t server, Session* session) {
+// One server's; what its writes have come to is seen by the others' threads.
+struct Probed {
+  std::unique_ptr<Session> session;
+  std::atomic<int64_t> newest = -1;  // that was acknowledged
+};
+
+Prompt ProbeOf(const Options& options, size_t server, int64_t number) {
+  return MakePrompt(options.seed, {PromptName::kProbe, static_cast<int64_t>(server), number}, 1);
+}
+
+// Threads for each server and kind: what waits for storage must not keep the others from being
+// asked.
+void ProbeWrites(const Options& options, size_t server, Probed* probed) {
   for (int64_t number = 0; !stop; ++number) {
-    const Prompt prompt = MakePrompt(options.seed, {PromptName::kProbe, server, number}, 1);
-    session->WritePrompt(prompt, 0, kProbeTimeout);
+    const Prompt prompt = ProbeOf(options, server, number);
+    if (probed->session->WritePrompt(prompt, 0, kProbeTimeout)) probed->newest = number;
     std::this_thread::sleep_for(kProbePause);
   }
 }
 
-void ProbeReads(const Options& options, int64_t server, Session* session) {
-  const Prompt prompt = MakePrompt(options.seed, {PromptName::kProbe, server, 0}, 1);
+void ProbeReads(const Options& options, size_t server, Session* session) {
+  const Prompt prompt = ProbeOf(options, server, 0);
   std::string location;
   while (!stop) {
     const std::vector<std::string> found = session->Lookup(prompt, kProbeTimeout);
@@ -163,24 +175,41 @@ void ProbeReads(const Options& options, int64_t server, Session* session) {
   }
 }
 
+// Whether what was written last through another server is found through this one.
+void ProbeShared(const Options& options, Session* session, size_t other, const Probed& others) {
+  while (!stop) {
+    if (const int64_t number = others.newest; number >= 0) {
+      const Prompt prompt = ProbeOf(options, other, number);
+      while (!stop && session->Lookup(prompt, kProbeTimeout).empty() &&
+             others.newest < number + kSharedPatience) {
+        std::this_thread::sleep_for(kProbePause);
+      }
+    }
+    std::this_thread::sleep_for(kProbePause);
+  }
+}
+
 int Probe(const Options& options, History* history) {
   const std::vector<std::string> servers = absl::StrSplit(options.servers, ',');
-  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<Probed> probed(servers.size());
   for (size_t i = 0; i < servers.size(); ++i) {
     const auto client = Connect(options, servers[i]);
     if (!client.ok()) {
       std::cerr << "chaos_client: " << client.status() << "\n";
       return 2;
     }
-    sessions.push_back(std::make_unique<Session>(
-        *client, history, nlohmann::json{{"phase", "probe"}, {"server", i}}));
+    probed[i].session = std::make_unique<Session>(
+        *client, history, nlohmann::json{{"phase", "probe"}, {"server", i}});
   }
   std::vector<std::thread> threads;
   for (size_t i = 0; i < servers.size(); ++i) {
-    const auto server = static_cast<int64_t>(i);
-    Session* const session = sessions[i].get();
-    threads.emplace_back([&options, server, session] { ProbeWrites(options, server, session); });
-    threads.emplace_back([&options, server, session] { ProbeReads(options, server, session); });
+    Probed* const own = &probed[i];
+    const size_t other = (i + 1) % servers.size();
+    threads.emplace_back([&options, i, own] { ProbeWrites(options, i, own); });
+    threads.emplace_back([&options, i, own] { ProbeReads(options, i, own->session.get()); });
+    threads.emplace_back([&options, &probed, own, other] {
+      ProbeShared(options, own->session.get(), other, probed[other]);
+    });
   }
   for (std::thread& thread : threads) thread.join();
   return 0;

@@ -154,15 +154,22 @@ def availability(operations, begin=0, end=float("inf")):
 
 def recovery(operations, ended, servers):
     """{kind: seconds} from a fault's end to the end of the first probe that began behind it and did
-    well, at the slowest of these servers; None where there was none."""
-    first = {(server, kind): None for server in servers for kind in ("lookup", "read", "write")}
-    for op in operations:
-        if op["phase"] != "probe" or op["t"] < ended or not op.ok:
+    well, at the slowest of these servers; None where there was none. "shared": a block that was
+    written behind it through another server is found."""
+    first = {(server, kind): None for server in servers
+             for kind in ("lookup", "read", "write", "shared")}
+    written = {}  # {key: server}
+    for op in sorted((op for op in operations if op["phase"] == "probe" and op["t"] >= ended
+                      and op.ok), key=lambda op: op["end_t"]):
+        kind = _kind(op)
+        if kind == "write":
+            written.update((key, op["server"]) for key in op["keys"])
+        elif kind == "lookup" and not op["found"]:
             continue
-        at = (op["server"], _kind(op))
-        if op["op"] == "lookup" and not op["found"]:
-            continue
-        if at in first and (first[at] is None or op["end_t"] < first[at]):
+        elif kind == "lookup" and written.get(op["keys"][0], op["server"]) != op["server"]:
+            kind = "shared"
+        at = (op["server"], kind)
+        if at in first and first[at] is None:
             first[at] = op["end_t"]
     result = {}
     for (_, kind), when in first.items():
