@@ -1,5 +1,6 @@
 """The chaos run: docs/CHAOS.md. Started by scripts/run/chaos.sh."""
 import argparse
+import concurrent.futures
 import glob
 import json
 import os
@@ -163,8 +164,9 @@ def verify(fleet, run):
     finals, time_left = [], VERIFY_ROUNDS
     while True:
         time.sleep(VERIFY_REST_S)
-        finals += [fleet.verify(server.number, prompts, VERIFY_ROUNDS - time_left, VERIFY_TIMEOUT_S)
-                   for server in fleet.servers]
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            finals += pool.map(lambda server: fleet.verify(
+                server.number, prompts, VERIFY_ROUNDS - time_left, VERIFY_TIMEOUT_S), fleet.servers)
         operations += read_histories(finals[-len(fleet.servers):])
         lost = checker.lost_writes(operations, len(fleet.servers))
         time_left -= 1
@@ -215,7 +217,7 @@ def main():
     parser.add_argument("--programs", required=True)
     parser.add_argument("--clients", type=int, default=3)
     parser.add_argument("--threads", type=int, default=4)
-    parser.add_argument("--pause-ms", type=int, default=150)
+    parser.add_argument("--pause-ms", type=int, default=300)
     parser.add_argument("--only", help="kinds of faults, by commas: all others are left out")
     parser.add_argument("--report", help="write the table there, too")
     parser.add_argument("--keep", help="keep histories and logs in this directory")

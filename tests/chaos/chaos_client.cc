@@ -27,7 +27,7 @@ struct Options {
   int64_t pause_ms = 100;
 };
 
-constexpr milliseconds kTimeout{10'000}, kProbeTimeout{2'000}, kProbePause{150};
+constexpr milliseconds kTimeout{10'000}, kProbeTimeout{2'000}, kProbePause{400};
 constexpr milliseconds kVerifyTimeout{30'000};
 constexpr int64_t kSharedPatience = 20;  // newer blocks, then these are looked for
 constexpr size_t kMostBlocks = 18, kFewestBlocks = 4;
@@ -222,13 +222,24 @@ int Verify(const Options& options, History* history) {
     return 2;
   }
   Session session(*client, history, {{"phase", "final"}, {"server", options.client}});
+  std::vector<std::pair<PromptName, size_t>> prompts;
   PromptName name;
   size_t blocks = 0;
-  while (!stop && std::cin >> name.kind >> name.owner >> name.number >> blocks) {
-    const Prompt prompt = MakePrompt(options.seed, name, blocks);
-    const std::vector<std::string> found = session.Lookup(prompt, kVerifyTimeout);
-    if (!found.empty()) session.Stream(prompt, found, kVerifyTimeout);
+  while (std::cin >> name.kind >> name.owner >> name.number >> blocks) {
+    prompts.emplace_back(name, blocks);
   }
+  std::atomic<size_t> next = 0;
+  std::vector<std::thread> threads;
+  for (int64_t i = 0; i < options.threads; ++i) {
+    threads.emplace_back([&] {
+      for (size_t at; !stop && (at = next.fetch_add(1)) < prompts.size();) {
+        const Prompt prompt = MakePrompt(options.seed, prompts[at].first, prompts[at].second);
+        const std::vector<std::string> found = session.Lookup(prompt, kVerifyTimeout);
+        if (!found.empty()) session.Stream(prompt, found, kVerifyTimeout);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
   return 0;
 }
 
