@@ -197,7 +197,6 @@ TEST_F(BlobLogTest, AServerWhoseClockWasSetBackGoesOnHearing) {
 
 TEST_F(BlobLogTest, ALogOfWhichEverySecondReadFailsIsReadToItsEnd) {
   MakeContainer();
-  ASSERT_TRUE(Start()->WaitUntilRead().ok());
   ASSERT_TRUE(AwaitStatus([&](auto done) {
                 container_->CreateAppendBlob(LogName(1), absl::Now() + kLong, std::move(done));
               }).ok());
@@ -218,7 +217,7 @@ TEST_F(BlobLogTest, ALogOfWhichEverySecondReadFailsIsReadToItsEnd) {
   }
   Stumbling stumbling(&http_);
   PipelineOptions once;
-  once.max_attempts = 1;
+  once.retry.max_attempts = 1;
   const auto way = Pipeline::Make(&stumbling, Azurite::SharedKey(), once);
   Server server(std::make_shared<BlobContainer>(way, container_->address()), Quick());
   EXPECT_TRUE(server.Knows(all));
