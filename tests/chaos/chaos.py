@@ -217,7 +217,7 @@ def main():
     parser.add_argument("--programs", required=True)
     parser.add_argument("--clients", type=int, default=3)
     parser.add_argument("--threads", type=int, default=4)
-    parser.add_argument("--pause-ms", type=int, default=300)
+    parser.add_argument("--pause-ms", type=int, default=1000)
     parser.add_argument("--only", help="kinds of faults, by commas: all others are left out")
     parser.add_argument("--report", help="write the table there, too")
     parser.add_argument("--keep", help="keep histories and logs in this directory")

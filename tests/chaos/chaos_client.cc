@@ -28,6 +28,9 @@ struct Options {
 };
 
 constexpr milliseconds kTimeout{10'000}, kProbeTimeout{2'000}, kProbePause{400};
+// Each is an append to the shared log, and Azurite takes seconds of processor time to read a blob
+// of more than ten thousand.
+constexpr milliseconds kProbeWritePause{1'000};
 constexpr milliseconds kVerifyTimeout{30'000};
 constexpr int64_t kSharedPatience = 20;  // newer blocks, then these are looked for
 constexpr size_t kMostBlocks = 18, kFewestBlocks = 4;
@@ -160,7 +163,7 @@ void ProbeWrites(const Options& options, size_t server, Probed* probed) {
   for (int64_t number = 0; !stop; ++number) {
     const Prompt prompt = ProbeOf(options, server, number);
     if (probed->session->WritePrompt(prompt, 0, kProbeTimeout)) probed->newest = number;
-    std::this_thread::sleep_for(kProbePause);
+    std::this_thread::sleep_for(kProbeWritePause);
   }
 }
 
