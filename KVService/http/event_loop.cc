@@ -17,6 +17,11 @@ namespace {
 
 thread_local const EventLoop* current_loop = nullptr;
 
+// REQUIRES: not infinite.
+std::chrono::steady_clock::duration Ticks(absl::Duration duration) {
+  return absl::ToChronoNanoseconds(duration);
+}
+
 // Scheme, host and port: what connections are counted by.
 std::string EndpointOf(const std::string& url) {
   const size_t scheme = url.find("://");
@@ -58,8 +63,10 @@ void EventLoop::Send(uint64_t id, HttpRequest request, HttpClient::Done done) {
   } else if (refused.ok()) {
     auto call = std::make_unique<Call>();
     call->id = id;
-    call->begin = absl::Now();
-    call->deadline = std::min(request.deadline, call->begin + options_.client->max_request_time);
+    call->begin = Clock::now();
+    call->deadline =
+        call->begin + Ticks(std::clamp(request.deadline - absl::Now(), absl::ZeroDuration(),
+                                       options_.client->max_request_time));
     call->endpoint = EndpointOf(request.url);
     const std::string& proxy = options_.client->proxy;
     call->route.host = HostOf(proxy.empty() ? request.url : proxy);
@@ -94,7 +101,7 @@ void EventLoop::RunAfter(uint64_t id, absl::Duration delay,
   } else {
     absl::MutexLock lock(&mutex_);
     if (!stopped_) {
-      inbox_.timers.emplace_back(TimerKey{absl::Now() + delay, id}, Timer{std::move(done)});
+      inbox_.timers.emplace_back(TimerKey{Clock::now() + Ticks(delay), id}, Timer{std::move(done)});
       curl_multi_wakeup(multi_);
       return;
     }
@@ -155,14 +162,14 @@ bool EventLoop::TakeInbox() {
 int EventLoop::PollMilliseconds() const {
   constexpr absl::Duration kLongest = absl::Seconds(10);
   if (timers_.empty()) return static_cast<int>(absl::ToInt64Milliseconds(kLongest));
-  const absl::Duration left = timers_.begin()->first.first - absl::Now();
+  const absl::Duration left = absl::FromChrono(timers_.begin()->first.first - Clock::now());
   // Rounded up, or the loop would spin through the last millisecond.
   return static_cast<int>(absl::ToInt64Milliseconds(
       absl::Ceil(std::clamp(left, absl::ZeroDuration(), kLongest), absl::Milliseconds(1))));
 }
 
 void EventLoop::RunDueTimers() {
-  const absl::Time now = absl::Now();
+  const Clock::time_point now = Clock::now();
   while (!timers_.empty() && timers_.begin()->first.first <= now) {
     const uint64_t id = timers_.begin()->first.second;
     Timer timer = std::move(timers_.begin()->second);
@@ -171,10 +178,11 @@ void EventLoop::RunDueTimers() {
       EndTimer(std::move(timer), absl::OkStatus());
     } else {
       const Call& call = *calls_.at(id);
-      End(id, absl::DeadlineExceededError(fmt::format(
-                  "{} {}: no answer within {:.1f} s{}", HttpMethodName(call.request.method),
-                  WithoutQuery(call.request.url), absl::ToDoubleSeconds(now - call.begin),
-                  call.transfer == nullptr ? ", all connections were busy" : "")));
+      End(id, absl::DeadlineExceededError(
+                  fmt::format("{} {}: no answer within {:.1f} s{}",
+                              HttpMethodName(call.request.method), WithoutQuery(call.request.url),
+                              std::chrono::duration<double>(now - call.begin).count(),
+                              call.transfer == nullptr ? ", all connections were busy" : "")));
     }
   }
 }
@@ -186,12 +194,12 @@ void EventLoop::EndTimer(Timer timer, absl::Status status) {
 
 void EventLoop::Admit(std::unique_ptr<Call> call) {
   const uint64_t id = call->id;
-  const absl::Time deadline = call->deadline;
+  const Clock::time_point deadline = call->deadline;
   Endpoint& endpoint = endpoints_[call->endpoint];
   endpoint.waiting.push_back(id);
   const std::string name = call->endpoint;
   calls_.emplace(id, std::move(call));
-  if (deadline <= absl::Now()) {
+  if (deadline <= Clock::now()) {
     return End(id, absl::DeadlineExceededError("the deadline passed before the HTTP request"));
   }
   timers_.emplace(TimerKey{deadline, id}, Timer());
@@ -288,7 +296,8 @@ void EventLoop::End(uint64_t id, absl::StatusOr<HttpResponse> result) {
   }
   StartNext(call->endpoint);
   if (options_.client->log) {
-    options_.client->log(DescribeExchange(call->request, result, absl::Now() - call->begin));
+    options_.client->log(
+        DescribeExchange(call->request, result, absl::FromChrono(Clock::now() - call->begin)));
   }
   load_.fetch_sub(1, std::memory_order_relaxed);
   options_.pending->fetch_sub(1);

@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <map>
@@ -58,12 +59,14 @@ class EventLoop {
   bool OnLoopThread() const;
 
  private:
+  // Not the wall clock: where that is set back by a day, no timer may be a day late.
+  using Clock = std::chrono::steady_clock;
   struct Call {
     uint64_t id = 0;
     HttpRequest request;
     HttpClient::Done done;
-    absl::Time begin;
-    absl::Time deadline;  // the request's or the client's bound
+    Clock::time_point begin;
+    Clock::time_point deadline;  // the request's or the client's bound
     std::string endpoint;
     Route route;
     std::unique_ptr<Transfer> transfer;  // null while it waits for a connection
@@ -71,7 +74,7 @@ class EventLoop {
   struct Timer {
     absl::AnyInvocable<void(absl::Status) &&> done;  // null: the deadline of a call
   };
-  using TimerKey = std::pair<absl::Time, uint64_t>;  // when, and the id of the call or timer
+  using TimerKey = std::pair<Clock::time_point, uint64_t>;  // when, and the id of the call or timer
   struct Endpoint {
     size_t active = 0;
     std::deque<uint64_t> waiting;

@@ -5,7 +5,8 @@
 //   delay_link NAMESPACE_A DEVICE_A NAMESPACE_B DEVICE_B
 //
 // Makes the devices and prints "ready". Each line of standard input is the delay of each way from
-// then on, in microseconds; its end ends the link.
+// then on, in microseconds; behind it may stand 1 or 0 for each way, from A to B and back: whether
+// packets are lost there. The input's end ends the link.
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
@@ -57,7 +58,8 @@ struct Packet {
 };
 
 // One way.
-void Carry(int from, int to, const std::atomic<int64_t>& delay_us, const std::atomic<bool>& stop) {
+void Carry(int from, int to, const std::atomic<int64_t>& delay_us, const std::atomic<bool>& lost,
+           const std::atomic<bool>& stop) {
   std::deque<Packet> waiting;
   std::vector<std::vector<std::byte>> spare;
   std::vector<std::byte> buffer(kLargestPacket);
@@ -72,7 +74,7 @@ void Carry(int from, int to, const std::atomic<int64_t>& delay_us, const std::at
     for (int burst = 0; burst < 16; ++burst) {
       const ssize_t size = read(from, buffer.data(), buffer.size());
       if (size <= 0) break;
-      if (waiting.size() == kMostWaiting) continue;
+      if (waiting.size() == kMostWaiting || lost.load(std::memory_order_relaxed)) continue;
       std::vector<std::byte> bytes;
       if (!spare.empty()) {
         bytes = std::move(spare.back());
@@ -103,13 +105,20 @@ int main(int argc, char** argv) {
   const int a = OpenTun(argv[1], argv[2]);
   const int b = OpenTun(argv[3], argv[4]);
   std::atomic<int64_t> delay_us = 0;
-  std::atomic<bool> stop = false;
-  std::thread there([&] { Carry(a, b, delay_us, stop); });
-  std::thread back([&] { Carry(b, a, delay_us, stop); });
+  std::atomic<bool> lost_there = false, lost_back = false, stop = false;
+  std::thread there([&] { Carry(a, b, delay_us, lost_there, stop); });
+  std::thread back([&] { Carry(b, a, delay_us, lost_back, stop); });
   std::printf("ready\n");
   std::fflush(stdout);
   char line[64];
-  while (std::fgets(line, sizeof line, stdin) != nullptr) delay_us = std::atoll(line);
+  while (std::fgets(line, sizeof line, stdin) != nullptr) {
+    long long delay = 0;
+    int from_a = 0, from_b = 0;
+    if (std::sscanf(line, "%lld %d %d", &delay, &from_a, &from_b) < 1) continue;
+    delay_us = delay;
+    lost_there = from_a != 0;
+    lost_back = from_b != 0;
+  }
   stop = true;
   there.join();
   back.join();

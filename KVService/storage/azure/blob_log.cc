@@ -27,6 +27,12 @@ size_t SizeOf(const LogRecord& record) {
   return sizeof record + record.name.size() + record.attributes.size();
 }
 
+// Whether it says nothing about the log's files.
+bool IsPassing(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
+         absl::IsResourceExhausted(status);
+}
+
 }  // namespace
 
 BlobLog::BlobLog(std::shared_ptr<BlobContainer> container, std::string prefix,
@@ -87,7 +93,8 @@ void BlobLog::Append(LogRecord record, Done done) {
 
 bool BlobLog::UpToDate() const {
   absl::MutexLock lock(&mutex_);
-  return healthy_ && absl::Now() - last_good_ < options_.stale;
+  // A good poll in the future was before the clock was set back, nobody knows how long.
+  return healthy_ && absl::AbsDuration(options_.now() - last_good_) < options_.stale;
 }
 
 BlobLogStats BlobLog::stats() const {
@@ -95,27 +102,40 @@ BlobLogStats BlobLog::stats() const {
   BlobLogStats stats = stats_;
   stats.queued_records = queue_.size();
   stats.compactions = compactions_;
-  if (last_good_ != absl::InfinitePast()) stats.age = absl::Now() - last_good_;
+  if (last_good_ != absl::InfinitePast()) stats.age = options_.now() - last_good_;
   return stats;
 }
 
-bool BlobLog::MayGoOn() const { return closed_ || append_now_; }
+// After the clock was set back, too. A wait that runs then goes on by the new time, which may be
+// hours; what ends it is that its condition is looked at whenever anybody has had the lock, as a
+// Lookup's UpToDate has.
+bool BlobLog::PollDue() const {
+  return absl::AbsDuration(options_.now() - polled_) >= options_.poll;
+}
+
+bool BlobLog::MayGoOn() const { return closed_ || append_now_ || PollDue(); }
 
 void BlobLog::Run() {
-  absl::Time next_poll = absl::InfinitePast();
   for (;;) {
     absl::Status status;
-    if (absl::Now() >= next_poll) {
+    bool poll = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      poll = PollDue();
+    }
+    if (poll) {
       status = open_ ? Poll() : Open();
-      next_poll = absl::Now() + options_.poll;
+      absl::MutexLock lock(&mutex_);
+      polled_ = options_.now();
     }
     if (status.ok()) status = AppendQueued();
-    // Files that are gone were compacted while we looked away.
-    if (!status.ok()) open_ = false;
+    // Files that are gone were compacted while we looked away. From one that was slow or out of
+    // reach we go on where we were: one who begins anew each time may never come to its end.
+    if (!status.ok() && !IsPassing(status)) open_ = false;
     Note(status);
-    if (open_) CompactIfDue();
+    if (status.ok() && open_) CompactIfDue();
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithDeadline(absl::Condition(this, &BlobLog::MayGoOn), next_poll);
+    mutex_.AwaitWithTimeout(absl::Condition(this, &BlobLog::MayGoOn), options_.poll);
     append_now_ = false;
     if (closed_) break;
   }
@@ -142,7 +162,7 @@ void BlobLog::Note(const absl::Status& status) {
     healthy_ = good;
     tried_ = true;
     last_status_ = status.ok() ? status : Away(status);
-    if (good) last_good_ = absl::Now();
+    if (good) last_good_ = options_.now();
     done.swap(waiting_);
     if (!good) {
       for (Queued& queued : queue_) {
@@ -163,6 +183,7 @@ void BlobLog::Tell(std::vector<LogRecord> records) {
 }
 
 absl::Status BlobLog::Open() {
+  open_ = false;
   tails_.clear();
   const LogFolder folder{container_.get(), prefix_, options_.request_timeout};
   KV_ASSIGN_OR_RETURN(const auto files, folder.List());
@@ -247,8 +268,9 @@ absl::Status BlobLog::ReadTail(size_t at) {
   std::vector<LogRecord> records;
   bool rolled = false;
   const uint64_t before = tail.offset;
-  const auto parsed =
-      folder.Read(prefix_ + LogName(tail.generation), &tail.offset, [&](LogRecord record) {
+  ParsedLog parsed;
+  const absl::Status status =
+      folder.Read(prefix_ + LogName(tail.generation), &tail.offset, &parsed, [&](LogRecord record) {
         if (record.kind == LogRecord::Kind::kRolled) {
           rolled = true;
         } else {
@@ -259,16 +281,16 @@ absl::Status BlobLog::ReadTail(size_t at) {
         }
       });
   Tell(std::move(records));
-  KV_RETURN_IF_ERROR(parsed.status());
   if (tail.offset != before) tail.quiet_since = absl::Now();
-  if (parsed->damaged > 0) {
-    spdlog::error("shared log damaged container={} generation={} bytes={}",
-                  container_->address().container, tail.generation, parsed->damaged);
-    absl::MutexLock lock(&mutex_);
-    stats_.damaged_bytes += parsed->damaged;
-  }
-  tail.batches += parsed->batches;
+  tail.batches += parsed.batches;
   tail.rolled |= rolled;
+  if (parsed.damaged > 0) {
+    spdlog::error("shared log damaged container={} generation={} bytes={}",
+                  container_->address().container, tail.generation, parsed.damaged);
+    absl::MutexLock lock(&mutex_);
+    stats_.damaged_bytes += parsed.damaged;
+  }
+  KV_RETURN_IF_ERROR(status);
   if (!tail.rolled || at + 1 < tails_.size()) return absl::OkStatus();
   const uint64_t next = tail.generation + 1;
   KV_RETURN_IF_ERROR(Begin(next));

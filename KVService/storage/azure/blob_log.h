@@ -23,6 +23,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 namespace kvstore::azure {
@@ -35,6 +36,8 @@ struct BlobLogOptions {
   uint64_t roll_batches = 40'000;                    // an append blob takes 50,000 appends
   absl::Duration compact_after = absl::Seconds(10);  // of quiet; and a random part of that more
   size_t max_queued_bytes = 16u << 20;               // of records that could not be appended yet
+  // The wall clock, which may be set either way at any time. Thread-safe.
+  std::function<absl::Time()> now = absl::Now;
 };
 
 struct BlobLogStats {
@@ -91,6 +94,7 @@ class BlobLog {
   };
 
   void Run();
+  bool PollDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayGoOn() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Note(const absl::Status& status);
 
@@ -125,6 +129,7 @@ class BlobLog {
   bool tried_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status last_status_ ABSL_GUARDED_BY(mutex_);
   absl::Time last_good_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  absl::Time polled_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   std::vector<Done> waiting_ ABSL_GUARDED_BY(mutex_);
   std::deque<Queued> queue_ ABSL_GUARDED_BY(mutex_);
   size_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;

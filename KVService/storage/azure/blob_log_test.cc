@@ -20,12 +20,44 @@ using testing::Azurite;
 
 constexpr absl::Duration kLong = absl::Seconds(60);
 
+// A wall clock that can be set.
+struct SettableClock {
+  void Set(absl::Duration ahead) { ahead_ns = absl::ToInt64Nanoseconds(ahead); }
+  std::function<absl::Time()> Now() {
+    return [this] { return absl::Now() + absl::Nanoseconds(ahead_ns.load()); };
+  }
+  std::atomic<int64_t> ahead_ns = 0;
+};
+
 BlobLogOptions Quick() {
   BlobLogOptions options;
   options.poll = absl::Milliseconds(50);
   options.compact_after = absl::Milliseconds(200);
   return options;
 }
+
+// A way on which every second read of a range breaks.
+class Stumbling : public HttpClient {
+ public:
+  explicit Stumbling(HttpClient* way) : way_(way) {}
+  CallId Send(HttpRequest request, Done done) override {
+    if (FindHeader(request.headers, "x-ms-range") != nullptr && ++reads_ % 2 == 0) {
+      std::move(done)(absl::UnavailableError("stumbled"));
+      return 0;
+    }
+    return way_->Send(std::move(request), std::move(done));
+  }
+  void Cancel(CallId call) override { way_->Cancel(call); }
+  void RunAfter(absl::Duration delay, absl::AnyInvocable<void(absl::Status) &&> done) override {
+    way_->RunAfter(delay, std::move(done));
+  }
+  void Shutdown() override {}
+  bool OnClientThread() const override { return way_->OnClientThread(); }
+
+ private:
+  HttpClient* const way_;
+  std::atomic<int> reads_ = 0;
+};
 
 // What one server knows by its log.
 class Server {
@@ -148,6 +180,62 @@ TEST_F(BlobLogTest, ServersHearOfEachOthersBlobs) {
   EXPECT_TRUE(late->Knows({"y"}));
 }
 
+TEST_F(BlobLogTest, AServerWhoseClockWasSetBackGoesOnHearing) {
+  MakeContainer();
+  const auto one = Start();
+  SettableClock clock;
+  clock.Set(absl::Hours(2));
+  BlobLogOptions options = Quick();
+  options.now = clock.Now();
+  const auto two = Start(options);
+  one->Put("before");
+  EXPECT_TRUE(two->Knows({"before"}));
+  clock.Set(absl::ZeroDuration());
+  one->Put("after");
+  EXPECT_TRUE(two->Knows({"before", "after"}));
+}
+
+TEST_F(BlobLogTest, ALogOfWhichEverySecondReadFailsIsReadToItsEnd) {
+  MakeContainer();
+  ASSERT_TRUE(AwaitStatus([&](auto done) {
+                container_->CreateAppendBlob(LogName(1), absl::Now() + kLong, std::move(done));
+              }).ok());
+  std::set<std::string> all;
+  constexpr int kBatches = 6;  // of a megabyte, and so several reads
+  for (int batch = 0; batch < kBatches; ++batch) {
+    std::string payload;
+    while (payload.size() < 1'000'000) {
+      const std::string name =
+          std::string(100, 'b') + std::to_string(batch) + "-" + std::to_string(all.size());
+      AppendLogRecord({LogRecord::Kind::kPut, name, "attr", 5}, &payload);
+      all.insert(name);
+    }
+    ASSERT_TRUE(Await<uint64_t>([&](auto done) {
+                  container_->Append(LogName(1), Slice::CopyOf(AsBytes(LogBatch(payload))),
+                                     std::nullopt, absl::Now() + kLong, std::move(done));
+                }).ok());
+  }
+  Stumbling stumbling(&http_);
+  PipelineOptions once;
+  once.retry.max_attempts = 1;
+  const auto way = Pipeline::Make(&stumbling, Azurite::SharedKey(), once);
+  Server server(std::make_shared<BlobContainer>(way, container_->address()), Quick());
+  EXPECT_TRUE(server.Knows(all));
+}
+
+// Held up in a poll for long, say: what it knows is old then, whatever the clock says.
+TEST_F(BlobLogTest, AServerWhoseClockWasSetBackIsNotUpToDateByPollsOfTheFuture) {
+  MakeContainer();
+  SettableClock clock;
+  BlobLogOptions options = Quick();
+  options.poll = kLong;
+  options.now = clock.Now();
+  const auto server = Start(options);
+  EXPECT_TRUE(server->log.UpToDate());
+  clock.Set(-options.stale - absl::Seconds(1));
+  EXPECT_FALSE(server->log.UpToDate());
+}
+
 TEST_F(BlobLogTest, SixteenWritersLoseNothing) {
   MakeContainer();
   constexpr int kServers = 16, kEach = 20;
@@ -189,9 +277,7 @@ TEST_F(BlobLogTest, RollsIsCompactedByRacersAndReadAgain) {
   EXPECT_TRUE(b->Knows(all));
   EXPECT_GT(a->log.stats().generation, 3u);
   EXPECT_TRUE(WaitUntilCompacted());
-  const auto compactions = [&] {
-    return a->log.stats().compactions + b->log.stats().compactions;
-  };
+  const auto compactions = [&] { return a->log.stats().compactions + b->log.stats().compactions; };
   // Counted once the generation is gone, which is what was waited for.
   for (const absl::Time end = absl::Now() + kLong; compactions() < 2 && absl::Now() < end;) {
     absl::SleepFor(absl::Milliseconds(5));

@@ -13,7 +13,7 @@ namespace kvstore::azure {
 
 namespace {
 
-constexpr uint64_t kWindow = 8u << 20;  // of a read: more than a batch
+constexpr uint64_t kWindow = 2u << 20;  // of a read: more than a batch
 constexpr int kMaxReadAttempts = 6;
 constexpr size_t kSnapshotPayload = 2u << 20;  // of a batch of a snapshot
 // The longest that the service grants: how long a compaction waits whose server died.
@@ -149,16 +149,16 @@ absl::StatusOr<std::vector<std::pair<std::string, LogFile>>> LogFolder::List() c
   return files;
 }
 
-absl::StatusOr<ParsedLog> LogFolder::Read(const std::string& name, uint64_t* offset,
-                                          const std::function<void(LogRecord)>& visit) const {
-  ParsedLog all;
+absl::Status LogFolder::Read(const std::string& name, uint64_t* offset, ParsedLog* read,
+                             const std::function<void(LogRecord)>& visit) const {
+  *read = {};
   std::optional<uint32_t> damaged_crc;  // of a window that had damage when it was read last
   int attempts = 0;
   for (;;) {
     const auto content = Await<BlobContent>([&](auto done) {
       container->GetRange(name, {*offset, kWindow}, absl::Now() + timeout, std::move(done));
     });
-    if (absl::IsOutOfRange(content.status())) return all;  // nothing behind it
+    if (absl::IsOutOfRange(content.status())) return absl::OkStatus();  // nothing behind it
     KV_RETURN_IF_ERROR(content.status());
     const ParsedLog parsed = ParseLog(content->data.bytes(), visit);
     // Damage of the place is the same each time. Damage of the way is not, and records that were
@@ -168,11 +168,11 @@ absl::StatusOr<ParsedLog> LogFolder::Read(const std::string& name, uint64_t* off
       if (++attempts < kMaxReadAttempts) continue;
       return absl::UnavailableError("the log is damaged on its way each time");
     }
-    all.consumed += parsed.consumed;
-    all.batches += parsed.batches;
-    all.damaged += parsed.damaged;
+    read->consumed += parsed.consumed;
+    read->batches += parsed.batches;
+    read->damaged += parsed.damaged;
     *offset += parsed.consumed;
-    if (content->data.size() < kWindow) return all;
+    if (content->data.size() < kWindow) return absl::OkStatus();
   }
 }
 
@@ -187,12 +187,13 @@ absl::Status LogFolder::ReadSnapshot(uint64_t generation,
   for (const auto& [name, file] : files) {
     bool whole = false;
     uint64_t offset = 0;
-    const auto parsed = Read(name, &offset, [&](LogRecord record) {
+    ParsedLog parsed;
+    const absl::Status status = Read(name, &offset, &parsed, [&](LogRecord record) {
       if (record.kind == LogRecord::Kind::kEnd) whole = true;
       if (record.kind == LogRecord::Kind::kPut) visit(std::move(record));
     });
-    if (!parsed.ok() && !absl::IsNotFound(parsed.status())) return parsed.status();
-    if (parsed.ok() && whole && parsed->damaged == 0) return absl::OkStatus();
+    if (!status.ok() && !absl::IsNotFound(status)) return status;
+    if (status.ok() && whole && parsed.damaged == 0) return absl::OkStatus();
   }
   return absl::NotFoundError("the log's snapshot is missing");
 }
@@ -210,12 +211,10 @@ absl::Status Compact(const LogFolder& folder, uint64_t generation, const std::at
   // What the generation says last of each name.
   absl::flat_hash_map<std::string, LogRecord> said;
   uint64_t offset = 0;
-  KV_RETURN_IF_ERROR(folder
-                         .Read(log, &offset,
-                               [&](LogRecord record) {
-                                 if (!record.name.empty()) said[record.name] = record;
-                               })
-                         .status());
+  ParsedLog read;
+  KV_RETURN_IF_ERROR(folder.Read(log, &offset, &read, [&](LogRecord record) {
+    if (!record.name.empty()) said[record.name] = record;
+  }));
   if (offset != properties->size) return absl::AbortedError("the log is still being appended to");
 
   const LogFile file{generation + 1, true, properties->size};

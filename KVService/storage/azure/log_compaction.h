@@ -51,10 +51,11 @@ struct LogFolder {
   // Empty where there is no container, too.
   absl::StatusOr<std::vector<std::pair<std::string, LogFile>>> List() const;
 
-  // Reads the file's batches from *offset on and moves that behind the last whole one. Stops at the
-  // file's end, or after an error. NOT_FOUND where there is no such file.
-  absl::StatusOr<ParsedLog> Read(const std::string& name, uint64_t* offset,
-                                 const std::function<void(LogRecord)>& visit) const;
+  // Reads the file's batches from *offset on and moves that behind the last whole one; `read` tells
+  // what these were, after an error, too. Stops at the file's end, or after an error: to be gone on
+  // with from *offset. NOT_FOUND where there is no such file.
+  absl::Status Read(const std::string& name, uint64_t* offset, ParsedLog* read,
+                    const std::function<void(LogRecord)>& visit) const;
 
   // Visits the puts of the most recent whole snapshot that begins the generation. NOT_FOUND where
   // there is none; then some puts may have been visited.

@@ -22,6 +22,13 @@ constexpr size_t kMaxBusyNames = 16;  // passed over in search of one to evict
 constexpr absl::Duration kEvictPause = absl::Milliseconds(20);  // where all of those were busy
 constexpr absl::Duration kEvictRetry = absl::Seconds(1);        // after one that failed
 
+// Whether a pause, which was of `longest` at most, is over. One that ends later than that from now
+// was begun before the wall clock was set back.
+bool HasCome(absl::Time until, absl::Duration longest) {
+  const absl::Duration left = until - absl::Now();
+  return left <= absl::ZeroDuration() || left > longest;
+}
+
 // Whether it says something about the remote store rather than about the blob.
 bool IsOfTheStore(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) ||
@@ -41,12 +48,12 @@ bool TieredBlobStore::UploadDue() const {
   const size_t most = failures_in_a_row_ > 0 ? std::min<size_t>(1, options_.upload_concurrency)
                                              : options_.upload_concurrency;
   if (stopping_ || running_uploads_ >= most || upload_queue_.empty()) return false;
-  return std::max(upload_queue_.begin()->first, upload_pause_until_) <= absl::Now();
+  return HasCome(std::max(upload_queue_.begin()->first, upload_pause_until_), options_.retry_max);
 }
 
 bool TieredBlobStore::EvictionDue() const {
   return !stopping_ && running_evictions_ < kMaxEvictions && Crowded() &&
-         copies_.Coldest() != nullptr && evict_pause_until_ <= absl::Now();
+         copies_.Coldest() != nullptr && HasCome(evict_pause_until_, kEvictRetry);
 }
 
 bool TieredBlobStore::HasWork() const {
