@@ -473,15 +473,6 @@ class ServerTest(unittest.TestCase):
             self.assertIn(server.data_dir, result.stderr)
             self.assertIn(str(server.process.pid), result.stderr)
 
-    def test_damaged_metadata_is_a_clear_error(self):
-        with Server() as server:
-            server.stop()
-            with open(os.path.join(server.data_dir, "index", "CURRENT"), "wb") as current:
-                current.write(b"no manifest\n")
-            result = self.run_server("--port", "0", "--data-dir", server.data_dir)
-            self.assertEqual(result.returncode, 1)
-            self.assertIn("move it away", result.stderr)
-
     def test_a_taken_port_is_a_clear_error(self):
         with Server() as server:
             result = self.run_server("--host", "127.0.0.1", "--port", str(server.port),

@@ -84,21 +84,21 @@ const UnaryCall::Method KVService::kLookup = {
     [](KVService* service, auto* context, auto* request, auto* writer, auto* queue, void* tag) {
       service->RequestLookup(context, request, writer, queue, queue, tag);
     },
-    &KVService::Lookup};
+    &KVService::OnLookup};
 
 const UnaryCall::Method KVService::kRead = {
     "Read",
     [](KVService* service, auto* context, auto* request, auto* writer, auto* queue, void* tag) {
       service->RequestRead(context, request, writer, queue, queue, tag);
     },
-    &KVService::Read};
+    &KVService::OnRead};
 
 const UnaryCall::Method KVService::kWrite = {
     "Write",
     [](KVService* service, auto* context, auto* request, auto* writer, auto* queue, void* tag) {
       service->RequestWrite(context, request, writer, queue, queue, tag);
     },
-    &KVService::Write};
+    &KVService::OnWrite};
 
 void KVService::Serve(grpc::ServerCompletionQueue* queue) {
   for (int i = 0; i < kAwaitedCalls; ++i) {
@@ -109,7 +109,7 @@ void KVService::Serve(grpc::ServerCompletionQueue* queue) {
   }
 }
 
-void KVService::Lookup(UnaryCall* call) {
+void KVService::OnLookup(UnaryCall* call) {
   thread_local wire::LookupRequest lookup;
   if (lookup.tokens.capacity() > kKeptTokens) lookup = {};
   const absl::StatusOr<Container> container = ParseLookup(call->request(), &lookup);
@@ -132,7 +132,7 @@ void KVService::Lookup(UnaryCall* call) {
                 });
 }
 
-void KVService::Read(UnaryCall* call) {
+void KVService::OnRead(UnaryCall* call) {
   call->record.blocks = 1;
   absl::StatusOr<LocatedRead> read = ParseRead(call->request());
   if (!read.ok()) return call->Finish(read.status());
@@ -153,7 +153,7 @@ void KVService::Read(UnaryCall* call) {
   store_.Read(read->container, read->location, call->deadline(), answer);
 }
 
-void KVService::Write(UnaryCall* call) {
+void KVService::OnWrite(UnaryCall* call) {
   call->record.blocks = 1;
   absl::StatusOr<ParsedWrite> write = ParseWrite(call->request(), call->caller());
   if (!write.ok()) return call->Finish(write.status());

@@ -41,9 +41,9 @@ class KVService final : public RawKVStoreService {
  private:
   static const UnaryCall::Method kLookup, kRead, kWrite;
 
-  void Lookup(UnaryCall* call);
-  void Read(UnaryCall* call);
-  void Write(UnaryCall* call);
+  void OnLookup(UnaryCall* call);
+  void OnRead(UnaryCall* call);
+  void OnWrite(UnaryCall* call);
 
   ChunkStore& store_;
   RpcLog& log_;
