@@ -184,6 +184,7 @@ absl::Status Metadata::GoOn() {
 // it has none of the changes.
 void Metadata::NoteFailure(Database& d, std::span<const MetadataChange> changes,
                            const absl::Status& status) {
+  d.mutex.AssertReaderHeld();
   absl::MutexLock lock(&d.undo_mutex);
   for (const MetadataChange& change : changes) {
     std::string value;
