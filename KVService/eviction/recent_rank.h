@@ -10,7 +10,7 @@
 
 namespace kvstore {
 
-// Not thread-safe. Deterministic. Numbers are told apart by a fifth to an eighth of their size.
+// Not thread-safe. Deterministic. Numbers are told apart by a quarter to an eighth of their size.
 class RecentRank {
  public:
   static constexpr uint32_t kQuarters = 4;

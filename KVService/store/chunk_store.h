@@ -208,7 +208,7 @@ class ChunkStore : private BlobListener {
   // Fails the puts that wait for room: where nothing can be deleted there will be none, and
   // evicting more would only empty the index.
   void RefuseWaiting(const absl::Status& status);
-  void GiveUpDeleting(Deleting& deleting);
+  void GiveUpDeleting(const Deleting& deleting);
   // Lets the put that waits for it go on. With `back`, what could not be deleted is known again.
   void EndDeleting(const BlockId& id, const PrefixIndex::Removed* back = nullptr);
 

@@ -287,6 +287,25 @@ TEST_F(ChunkStoreTest, WhatAnEvictionCannotDeleteStaysKnown) {
   EXPECT_TRUE(LookupNow(*store_, BlockOf(1)).empty());
 }
 
+// Room ahead of need is made for nobody in particular: where it cannot be, it waits for a next write.
+TEST_F(ChunkStoreTest, AnEvictionThatCannotDeleteIsNotTriedOnAndOn) {
+  Open(1 << 20, NoMemory());
+  uint64_t hash = 0;
+  const auto write_next = [&] {
+    ++hash;
+    return WriteNow(*store_, {.hash = hash, .tokens = BlockOf(static_cast<Token>(hash))}).status();
+  };
+  while (store_->stats().evicted_chunks == 0) ASSERT_TRUE(write_next().ok());
+  for (int i = 0; i < 100; ++i) storage_->FailNextDelete(absl::UnavailableError("read-only"));
+  size_t left = 100;
+  for (int i = 0; i < 100 && left == 100; ++i) {
+    write_next().IgnoreError();
+    left = storage_->delete_failures_left();
+  }
+  EXPECT_LT(left, 100u);
+  EXPECT_GE(left, 95u);
+}
+
 TEST_F(ChunkStoreTest, AChunkThatNeverFitsIsRefusedClearly) {
   Open(20'000, NoMemory());
   const auto result =

@@ -163,7 +163,6 @@ void ChunkStore::MakeRoom() {
     if (wanted > capacity && wanted - capacity > releasing_bytes_) {
       evicted = index_.RemoveLeastWorth(wanted - capacity - releasing_bytes_);
       MarkDeleting(evicted);
-      evicted_chunks_.fetch_add(evicted.size(), std::memory_order_relaxed);
     }
     // Nothing to evict and nothing on its way that could make room later.
     if (evicted.empty() && releasing_bytes_ == 0 && reserved_bytes_ == 0) {
@@ -305,6 +304,7 @@ void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
       std::move(id), [this, deleting = std::move(deleting)](absl::Status status) mutable {
         // NOT_FOUND is what was wanted.
         if (status.ok() || absl::IsNotFound(status)) {
+          if (deleting->whole) evicted_chunks_.fetch_add(1, std::memory_order_relaxed);
           EndDeleting(deleting->blocks[deleting->next++].id);
           return DeleteNext(std::move(deleting));
         }
@@ -313,18 +313,17 @@ void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
                       deleting->blocks.size() - deleting->next, std::string(status.message()));
         GiveUpDeleting(*deleting);
         RefuseWaiting(status);
-        DeleteNext(std::move(deleting));
+        End();  // and no MakeRoom, which would try the same again, for as long as the disk is away
       });
 }
 
 // What was evicted is still stored: known again it is served, and evicted when the disk is back.
 // Not so blocks by parent, which may have lost it meanwhile: the next start finds those.
-void ChunkStore::GiveUpDeleting(Deleting& deleting) {
+void ChunkStore::GiveUpDeleting(const Deleting& deleting) {
   for (size_t i = deleting.blocks.size(); i-- > deleting.next;) {  // parents first
     const PrefixIndex::Removed& block = deleting.blocks[i];
     EndDeleting(block.id, deleting.whole && !block.by_parent ? &block : nullptr);
   }
-  deleting.next = deleting.blocks.size();
 }
 
 void ChunkStore::RefuseWaiting(const absl::Status& status) {

@@ -176,6 +176,11 @@ void MemoryBlobStore::FailNextDelete(absl::Status status) {
   delete_failures_.push_back(std::move(status));
 }
 
+size_t MemoryBlobStore::delete_failures_left() const {
+  absl::MutexLock lock(&mutex_);
+  return delete_failures_.size();
+}
+
 void MemoryBlobStore::HoldCallbacks() {
   absl::MutexLock lock(&mutex_);
   holding_ = true;

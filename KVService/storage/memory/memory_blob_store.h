@@ -37,6 +37,7 @@ class MemoryBlobStore : public BlobStore {
   void FailNextPut(absl::Status status);
   void FailNextGet(absl::Status status);
   void FailNextDelete(absl::Status status);
+  size_t delete_failures_left() const;
 
   // From here on calls take effect at once and yet their `done` is held, until Release, which runs
   // those held, in order, on its thread, and holds no more.
