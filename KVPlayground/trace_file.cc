@@ -94,7 +94,7 @@ absl::Status ParseTraceLine(std::string_view text, size_t block_tokens, Trace* t
   }
   request.input_length = static_cast<size_t>(input_length);
   request.first_id = trace->ids.size();
-  if (const absl::Status status = AppendIds(object, trace); !status.ok()) {
+  if (absl::Status status = AppendIds(object, trace); !status.ok()) {
     trace->ids.resize(request.first_id);
     return status;
   }

@@ -77,12 +77,12 @@ ChannelPool::Lease ChannelPool::Acquire(int64_t load) {
   // Equal loads take turns, or an idle client would use its first connection only. Two calls that
   // choose at once may choose the same: it costs little and needs no lock.
   const size_t first = turn_.fetch_add(1, std::memory_order_relaxed);
-  Connection* best = nullptr;
-  int64_t least = 0;
-  for (size_t i = 0; i < connections_.size(); ++i) {
+  Connection* best = &connections_[first % connections_.size()];
+  int64_t least = best->load.load(std::memory_order_relaxed);
+  for (size_t i = 1; i < connections_.size(); ++i) {
     Connection& candidate = connections_[(first + i) % connections_.size()];
     const int64_t its = candidate.load.load(std::memory_order_relaxed);
-    if (best == nullptr || its < least) {
+    if (its < least) {
       best = &candidate;
       least = its;
     }

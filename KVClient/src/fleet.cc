@@ -23,11 +23,11 @@ std::string InMs(Router::Time time) {
 }  // namespace
 
 Fleet::Fleet(std::vector<std::string> names, int connections, const ChannelSecurity& security,
-             std::unique_ptr<TokenSource> token, grpc::ByteBuffer ping, Log log)
+             std::unique_ptr<TokenSource> token, const grpc::ByteBuffer& ping, Log log)
     : router_(std::move(names)),
       servers_(router_.size()),
       token_(std::move(token)),
-      ping_(std::move(ping)),
+      ping_(ping),
       log_(std::move(log)) {
   for (size_t i = 0; i < size(); ++i) {
     servers_[i].pool = ChannelPool::Get(name(i), connections, security);

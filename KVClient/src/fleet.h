@@ -48,7 +48,7 @@ class Fleet : public std::enable_shared_from_this<Fleet> {
 
   // REQUIRES: at least one name. `ping` is an encoded LookupRequest; `token` may be null.
   Fleet(std::vector<std::string> names, int connections, const ChannelSecurity& security,
-        std::unique_ptr<TokenSource> token, grpc::ByteBuffer ping, Log log);
+        std::unique_ptr<TokenSource> token, const grpc::ByteBuffer& ping, Log log);
 
   // Says who calls. For the context of every call.
   void Authorize(grpc::ClientContext* context) const {

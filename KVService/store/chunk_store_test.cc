@@ -287,7 +287,8 @@ TEST_F(ChunkStoreTest, WhatAnEvictionCannotDeleteStaysKnown) {
   EXPECT_TRUE(LookupNow(*store_, BlockOf(1)).empty());
 }
 
-// Room ahead of need is made for nobody in particular: where it cannot be, it waits for a next write.
+// Room ahead of need is made for nobody in particular: where it cannot be, it waits for a next
+// write.
 TEST_F(ChunkStoreTest, AnEvictionThatCannotDeleteIsNotTriedOnAndOn) {
   Open(1 << 20, NoMemory());
   uint64_t hash = 0;

@@ -112,8 +112,7 @@ inline std::vector<FoundNow> LookupNow(ChunkStore& store, const std::vector<Toke
   if (!result.ok()) return {};
   std::vector<FoundNow> found;
   for (const ChunkStore::FoundBlock& block : result->blocks) {
-    found.push_back(
-        {block.hash, std::string(AsText(block.location)), block.size, block.tier});
+    found.push_back({block.hash, std::string(AsText(block.location)), block.size, block.tier});
   }
   return found;
 }
