@@ -56,6 +56,23 @@ void AddSecurity(CLI::App& app, ServerOptions& options) {
       ->group(security);
 }
 
+void AddLimits(CLI::App& app, ServerOptions& options) {
+  const std::string limits = "Limits";
+  app.add_option("--max-calls", options.max_calls,
+                 "calls at a time, of all clients; beyond it, and beyond a client's share of it, "
+                 "they are told to try again [default: 4096]")
+      ->take_last()
+      ->check(CLI::Range(1, 1'000'000))
+      ->group(limits);
+  AddSize(app, "--max-uploads", options.max_upload_bytes,
+          "RAM for requests that are being received; others wait [default: 512MiB]")
+      ->group(limits);
+  AddSize(app, "--max-answers", options.max_answer_bytes,
+          "RAM for blocks that clients have asked for and not taken yet; beyond it, and beyond a "
+          "client's share of it, they are told to try again [default: 2GiB]")
+      ->group(limits);
+}
+
 // What the options say against each other; empty where they do not.
 std::string Contradiction(const ServerOptions& options) {
   if (!options.azure) {
@@ -162,6 +179,7 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->group("Storage");
 
   AddSecurity(app, options);
+  AddLimits(app, options);
 
   std::string numa = "off";
   const std::string nodes = "NUMA nodes";
@@ -257,6 +275,13 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   if (options.pending_write_bytes.value_or(kMaxMessageBytes) < kMaxMessageBytes) {
     return app.exit(CLI::ValidationError(
         "--pending-writes", "must be at least 100MiB, which the largest block may need"));
+  }
+  for (const auto& [name, bytes] : {std::pair("--max-uploads", options.max_upload_bytes),
+                                    std::pair("--max-answers", options.max_answer_bytes)}) {
+    if (bytes.value_or(kMaxMessageBytes) < kMaxMessageBytes) {
+      return app.exit(CLI::ValidationError(
+          name, "must be at least 100MiB, which the largest block may need"));
+    }
   }
   if (options.capacity_bytes.value_or(kLeastCapacityBytes) < kLeastCapacityBytes) {
     return app.exit(CLI::ValidationError("--capacity", "must be at least 16MiB"));

@@ -38,6 +38,11 @@ struct ServerOptions {
   std::string tls_client_ca_file;
   std::string auth_file;
 
+  // What all clients together may take (admission/limits.h). None: what ServerLimits says.
+  std::optional<int64_t> max_calls;
+  std::optional<uint64_t> max_upload_bytes;
+  std::optional<uint64_t> max_answer_bytes;
+
   // Of the machine's NUMA nodes:
   bool numa_auto = false;        // one server a node
   std::optional<int> numa_node;  // this server's

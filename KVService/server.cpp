@@ -12,6 +12,7 @@
 #include "KVCommon/processors.h"
 #include "KVCommon/status_macros.h"
 #include "KVCommon/tune_process.h"
+#include "KVService/admission/admission.h"
 #include "KVService/defaults.h"
 #include "KVService/launcher.h"
 #include "KVService/observe/log.h"
@@ -58,6 +59,18 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> StartMetrics(const ServerOptions&
   return server;
 }
 
+ServerLimits LimitsOf(const ServerOptions& options) {
+  ServerLimits limits;
+  limits.calls = options.max_calls.value_or(limits.calls);
+  if (options.max_upload_bytes) {
+    limits.upload_bytes = static_cast<int64_t>(*options.max_upload_bytes);
+  }
+  if (options.max_answer_bytes) {
+    limits.answer_bytes = static_cast<int64_t>(*options.max_answer_bytes);
+  }
+  return limits;
+}
+
 // The nodes that servers may live in; none where the system tells of no nodes.
 absl::StatusOr<std::vector<NumaNode>> Homes(const ServerOptions& options) {
   absl::StatusOr<std::vector<NumaNode>> nodes = ReadNumaNodes(options.numa_sysfs);
@@ -91,10 +104,13 @@ absl::Status Run(const ServerOptions& options) {
   RpcLog rpc_log(options.metrics);
   KV_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> metrics,
                       StartMetrics(options, *storage, rpc_log));
+  const ServerLimits limits = LimitsOf(options);
+  Admission admission(limits);
   KV_ASSIGN_OR_RETURN(std::unique_ptr<RpcServer> server,
                       RpcServer::Start({options.host, options.port, threads.queues,
-                                        security->access(), security->tls()},
-                                       &storage->store(), &rpc_log));
+                                        security->access(), security->tls(),
+                                        /*receive_bytes=*/2 * limits.upload_bytes},
+                                       &storage->store(), &rpc_log, &admission));
   const ChunkStoreStats stats = storage->store().stats();
   spdlog::info(
       "serving host={} port={} storage={} blocks={} capacity_bytes={} memory_bytes={} "

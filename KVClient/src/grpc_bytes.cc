@@ -1,10 +1,16 @@
 #include "KVClient/src/grpc_bytes.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
+#include "absl/strings/numbers.h"
+
 namespace kvstore::client {
 namespace {
+
+// A server that asks for more is not waited for that long.
+constexpr int64_t kMaxHintMs = 60'000;
 
 using Released = absl::AnyInvocable<void() &&>;
 
@@ -52,6 +58,17 @@ ReceivedMessage::ReceivedMessage(const grpc::ByteBuffer& message) {
 absl::Status ToStatus(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+std::chrono::milliseconds RetryHintOf(const grpc::ClientContext& context) {
+  const auto& trailing = context.GetServerTrailingMetadata();
+  const auto hint = trailing.find("grpc-retry-pushback-ms");
+  int64_t ms = 0;
+  if (hint == trailing.end() ||
+      !absl::SimpleAtoi(absl::string_view(hint->second.data(), hint->second.size()), &ms)) {
+    return std::chrono::milliseconds(0);
+  }
+  return std::chrono::milliseconds(std::clamp<int64_t>(ms, 0, kMaxHintMs));
 }
 
 }  // namespace kvstore::client

@@ -2,10 +2,12 @@
 #ifndef KVCLIENT_SRC_GRPC_BYTES_H_
 #define KVCLIENT_SRC_GRPC_BYTES_H_
 
+#include <grpcpp/client_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/slice.h>
 #include <grpcpp/support/status.h>
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -48,6 +50,10 @@ class ReceivedMessage {
 };
 
 absl::Status ToStatus(const grpc::Status& status);
+
+// How long a call that has ended is asked to wait before the next attempt, by gRPC's trailing
+// metadata "grpc-retry-pushback-ms"; 0 where it is not.
+std::chrono::milliseconds RetryHintOf(const grpc::ClientContext& context);
 
 }  // namespace kvstore::client
 

@@ -17,7 +17,8 @@ std::chrono::milliseconds FullJitter(int waits) {
 }  // namespace
 
 std::optional<std::chrono::milliseconds> RetryState::Next(const absl::Status& error,
-                                                          bool other_server) {
+                                                          bool other_server,
+                                                          std::chrono::milliseconds hint) {
   if (error.code() != absl::StatusCode::kUnavailable &&
       error.code() != absl::StatusCode::kResourceExhausted) {
     return std::nullopt;
@@ -27,7 +28,7 @@ std::optional<std::chrono::milliseconds> RetryState::Next(const absl::Status& er
     ++moves_;
   } else {
     if (waits_ + 1 >= kMaxAttempts) return std::nullopt;
-    delay = FullJitter(waits_++);
+    delay = hint + FullJitter(waits_++);  // or all that were refused would come back together
   }
   if (Clock::now() + delay >= deadline_) return std::nullopt;
   ++attempts_;

@@ -26,8 +26,11 @@ class RetryState {
 
   // How long to wait before the next attempt, none where there is to be none: the error is not one
   // that passes, the attempts are used up, or the deadline would. With `other_server` another
-  // server is up, and the next attempt goes there at once.
-  std::optional<std::chrono::milliseconds> Next(const absl::Status& error, bool other_server);
+  // server is up, and the next attempt goes there at once. Not before `hint`, which the server
+  // gave.
+  std::optional<std::chrono::milliseconds> Next(
+      const absl::Status& error, bool other_server,
+      std::chrono::milliseconds hint = std::chrono::milliseconds(0));
 
   // The attempt that just failed had got something done: count anew.
   void Progress() { waits_ = moves_ = 0; }

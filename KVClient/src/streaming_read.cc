@@ -81,6 +81,7 @@ struct Part {
   std::vector<size_t> blocks;  // in order
   RetryState retry;
   std::vector<size_t> tried;  // servers
+  std::chrono::milliseconds hint{0};  // of the server that left them
 };
 
 // The whole call.
@@ -231,6 +232,7 @@ class Stream {
       status = absl::UnavailableError("the server ended the stream with " +
                                       std::to_string(unanswered) + " blocks not answered");
     }
+    left.hint = RetryHintOf(context_);
     // With one server a stream that got something done is just taken up again.
     status = at_server_->Ended(status, !progress || fleet().several(), false);
     delete this;
@@ -304,7 +306,7 @@ void StreamingRead::Ended(size_t server, Part part, absl::Status status, bool pr
   if (status.code() == absl::StatusCode::kUnavailable && fleet.several()) {
     part.tried.push_back(server);
   }
-  const auto delay = part.retry.Next(status, fleet.CanMoveOn(status, part.tried));
+  const auto delay = part.retry.Next(status, fleet.CanMoveOn(status, part.tried), part.hint);
   const bool moves = delay.has_value() && delay->count() == 0;
   if (delay.has_value() && fleet.MayRetry(moves)) {
     core_->Log(LogLevel::Verbose,

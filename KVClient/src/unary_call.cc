@@ -59,6 +59,7 @@ class UnaryCall final : public CallQueue::Event {
     grpc::ByteBuffer response;
     response.Swap(&attempt_->response);
     const bool goes_on = request_.canceller == nullptr || request_.canceller->Runs(nullptr);
+    const auto hint = status.ok() ? std::chrono::milliseconds(0) : RetryHintOf(attempt_->context);
     attempt_.reset();
     if (status.ok()) return Finish(std::move(response));
     if (!goes_on) return Finish(absl::CancelledError("another answer came first"));
@@ -68,7 +69,7 @@ class UnaryCall final : public CallQueue::Event {
       request_.tried.push_back(server_);
     }
     const std::string& server = fleet.name(server_);
-    const auto delay = retry_.Next(status, fleet.CanMoveOn(status, request_.tried));
+    const auto delay = retry_.Next(status, fleet.CanMoveOn(status, request_.tried), hint);
     const bool moves = delay.has_value() && delay->count() == 0;
     if (!delay.has_value() || !fleet.MayRetry(moves)) {
       return Finish(Explain(delay.has_value() ? OutOfRetries(status) : status, request_.method,

@@ -22,6 +22,7 @@ namespace kvstore {
 class Caller {
  public:
   const std::string& name() const { return identity_->name; }
+  const TenantLimits& limits() const { return identity_->limits; }
 
   // PERMISSION_DENIED where it may not.
   absl::Status Check(Right right, const Container& container, std::string_view partition) const;

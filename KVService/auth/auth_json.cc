@@ -142,9 +142,33 @@ absl::Status ParseProofs(const json& object, const std::string& place, Identity*
   return absl::OkStatus();
 }
 
+absl::Status ParseLimits(const json& identity, const std::string& place, TenantLimits* limits) {
+  const auto object = identity.find("limits");
+  if (object == identity.end()) return absl::OkStatus();
+  const std::pair<std::string, int64_t*> fields[] = {
+      {"calls", &limits->calls},
+      {"calls_per_second", &limits->calls_per_second},
+      {"bytes_per_second", &limits->bytes_per_second}};
+  std::set<std::string> known;
+  for (const auto& field : fields) known.insert(field.first);
+  KV_RETURN_IF_ERROR(CheckKeys(*object, place + ".limits", known));
+  for (const auto& [name, value] : fields) {
+    const auto its = object->find(name);
+    if (its == object->end()) continue;
+    if (!its->is_number_integer() || *its < 1 || *its > kMaxTenantLimit) {
+      return WrongField(place + ".limits." + name,
+                        fmt::format("must be a whole number from 1 to {}; leave it out for no "
+                                    "limit",
+                                    kMaxTenantLimit));
+    }
+    *value = its->get<int64_t>();
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Identity> ParseIdentity(const json& object, const std::string& place) {
   KV_RETURN_IF_ERROR(
-      CheckKeys(object, place, {"name", "token_sha256", "certificate_names", "rules"}));
+      CheckKeys(object, place, {"name", "token_sha256", "certificate_names", "rules", "limits"}));
   Identity identity;
   KV_ASSIGN_OR_RETURN(identity.name, TextField(object, "name", place));
   if (identity.name.empty()) return WrongField(place + ".name", "is missing");
@@ -159,6 +183,7 @@ absl::StatusOr<Identity> ParseIdentity(const json& object, const std::string& pl
     KV_ASSIGN_OR_RETURN(Rule rule, ParseRule((*rules)[i], ItemOf(place + ".rules", i)));
     identity.rules.push_back(std::move(rule));
   }
+  KV_RETURN_IF_ERROR(ParseLimits(object, place, &identity.limits));
   return identity;
 }
 

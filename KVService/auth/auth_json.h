@@ -5,16 +5,20 @@
 //                    "certificate_names": ["spiffe://example.net/team-a", "node1.example.net"],
 //                    "rules": [{"accounts": ["acct"], "containers": ["kvstore"],
 //                               "partitions": ["llama-70b", "team-a/*"],
-//                               "allow": ["read", "write"]}]}]}
+//                               "allow": ["read", "write"]}],
+//                    "limits": {"calls": 64, "calls_per_second": 2000,
+//                               "bytes_per_second": 1000000000}}]}
 //
 // An identity has tokens, certificate names or both, several of each for the time of a rotation. A
 // token stands here as its SHA-256, in hex: `printf %s "$token" | sha256sum`. A list of a rule must
 // hold something; a name that ends in * is the beginning of names, and "*" is all. What no rule
-// allows is denied, so that a file without identities denies all.
+// allows is denied, so that a file without identities denies all. `limits` and each of them may be
+// left out: then the identity has its share of the server's (admission/limits.h).
 #ifndef KVSERVICE_AUTH_AUTH_JSON_H_
 #define KVSERVICE_AUTH_AUTH_JSON_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -31,6 +35,7 @@ inline constexpr size_t kMaxCertificateNamesOfIdentity = 64;
 // A call walks the rules of its identity, and a rule's lists.
 inline constexpr size_t kMaxRulesOfIdentity = 64;
 inline constexpr size_t kMaxNamesOfRule = 256;
+inline constexpr int64_t kMaxTenantLimit = int64_t{1} << 50;
 
 // In the file's order. INVALID_ARGUMENT for what is no JSON, by line and column, for keys that are
 // unknown or given twice, for values that make no sense or go beyond the limits, by their place

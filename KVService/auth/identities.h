@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "KVCommon/digest.h"
+#include "KVService/admission/limits.h"
 #include "KVService/block/block_id.h"
 
 namespace kvstore {
@@ -57,6 +58,7 @@ struct Identity {
   std::vector<Digest> tokens;                  // SHA-256 of each token that is this identity's
   std::vector<std::string> certificate_names;  // exact, as DNS or URI names of the certificate
   std::vector<Rule> rules;
+  TenantLimits limits;
 
   // None of these allocates.
   bool May(Right right, const Container& container, std::string_view partition) const;

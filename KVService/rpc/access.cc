@@ -3,11 +3,14 @@
 #include <grpc/grpc_security_constants.h>
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "KVCommon/status_macros.h"
 #include "KVCommon/wire.h"
+#include "KVService/admission/overload.h"
 #include "KVService/block/location.h"
+#include "absl/hash/hash.h"
 
 namespace kvstore {
 namespace {
@@ -38,6 +41,21 @@ absl::StatusOr<Caller> CallerOf(const AccessControl& access, const grpc::ServerC
     if (names.empty()) AddNames(*peer, GRPC_X509_CN_PROPERTY_NAME, &names);
   }
   return access.Authenticate(std::nullopt, names);
+}
+
+absl::Status AdmitCall(const AccessControl* access, Admission& admission,
+                       const grpc::ServerContext& context, std::optional<Caller>* caller,
+                       Admission::Call* call) {
+  const uint64_t connection = absl::HashOf(context.peer());
+  if (access == nullptr) return admission.Admit(connection, "", {}, call);
+  KV_ASSIGN_OR_RETURN(*caller, CallerOf(*access, context));
+  return admission.Admit(connection, (*caller)->name(), (*caller)->limits(), call);
+}
+
+void AddRetryHint(const absl::Status& status, grpc::ServerContext* context) {
+  if (!absl::IsResourceExhausted(status)) return;
+  context->AddTrailingMetadata("grpc-retry-pushback-ms",
+                               std::to_string(RetryHint(status).count()));
 }
 
 void ReadGuard::Check(absl::StatusOr<ChunkStore::ReadResult>* result) const {

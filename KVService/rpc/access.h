@@ -5,8 +5,10 @@
 #include <grpcpp/server_context.h>
 
 #include <memory>
+#include <optional>
 #include <string_view>
 
+#include "KVService/admission/admission.h"
 #include "KVService/auth/access_control.h"
 #include "KVService/store/chunk_store.h"
 #include "absl/status/statusor.h"
@@ -15,6 +17,15 @@ namespace kvstore {
 
 // By the call's metadata and its connection's certificate; errors as AccessControl::Authenticate.
 absl::StatusOr<Caller> CallerOf(const AccessControl& access, const grpc::ServerContext& context);
+
+// Who calls (nobody where `access` is null), and whether the call may run now: errors as those of
+// AccessControl::Authenticate and Admission::Admit.
+absl::Status AdmitCall(const AccessControl* access, Admission& admission,
+                       const grpc::ServerContext& context, std::optional<Caller>* caller,
+                       Admission::Call* call);
+
+// Tells the client when to try again, where the status says that it may. For before the call ends.
+void AddRetryHint(const absl::Status& status, grpc::ServerContext* context);
 
 // Looks at a block that was read, where its location could not tell all: see kByName.
 struct ReadGuard {

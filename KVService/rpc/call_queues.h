@@ -1,6 +1,9 @@
 // gRPC's completion queues, each with the one thread that serves it. All events of a call come from
 // its queue's thread, one after the other; a call's bytes stay in one processor's cache, and no
 // thread wakes another (measured against the callback API: docs/BENCHMARKS.md).
+//
+// Events come first, and what moves megabytes when there are none, in an order that is fair between
+// parties: else who asks for much would have others wait for all of it.
 #ifndef KVSERVICE_RPC_CALL_QUEUES_H_
 #define KVSERVICE_RPC_CALL_QUEUES_H_
 
@@ -10,6 +13,9 @@
 #include <memory>
 #include <thread>
 #include <vector>
+
+#include "KVService/admission/fair_order.h"
+#include "absl/functional/any_invocable.h"
 
 namespace kvstore {
 
@@ -22,6 +28,10 @@ class CallEvent {
  protected:
   ~CallEvent() = default;  // whoever owns it knows when
 };
+
+// Runs `work` once, which moves `bytes` for the party: on a queue's thread later, when it is the
+// party's turn; on any other thread before this returns.
+void RunInTurn(PartyId party, int64_t bytes, absl::AnyInvocable<void() &&> work);
 
 class CallQueues {
  public:

@@ -79,32 +79,46 @@ absl::StatusOr<ParsedWrite> ParseWrite(const grpc::ByteBuffer& bytes,
 
 }  // namespace
 
-const UnaryCall::Method KVService::kLookup = {
-    "Lookup",
-    [](KVService* service, auto* context, auto* request, auto* writer, auto* queue, void* tag) {
-      service->RequestLookup(context, request, writer, queue, queue, tag);
-    },
-    &KVService::OnLookup};
+const std::array<UnaryCall::Method, 3> KVService::kUnary = {{
+    {"Lookup", false, &KVService::OnLookup},
+    {"Read", false, &KVService::OnRead},
+    {"Write", true, &KVService::OnWrite},
+}};
 
-const UnaryCall::Method KVService::kRead = {
-    "Read",
-    [](KVService* service, auto* context, auto* request, auto* writer, auto* queue, void* tag) {
-      service->RequestRead(context, request, writer, queue, queue, tag);
-    },
-    &KVService::OnRead};
+KVService::KVService(ChunkStore* store, RpcLog* log, Admission* admission,
+                     const AccessControl* access)
+    : store_(*store), log_(*log), admission_(*admission), access_(access) {
+  using Method = grpc::internal::RpcServiceMethod;
+  using Type = grpc::internal::RpcMethod::RpcType;
+  // A method of ours that the service owns, without a handler: gRPC leaves it to our queues.
+  const auto add = [this](const char* path, Type type) {
+    AddMethod(new Method(path, type, nullptr));
+  };
+  add("/kvstore.KVStoreService/Lookup", Type::NORMAL_RPC);
+  add("/kvstore.KVStoreService/Read", Type::NORMAL_RPC);
+  add("/kvstore.KVStoreService/Write", Type::CLIENT_STREAMING);
+  add("/kvstore.KVStoreService/StreamingRead", Type::BIDI_STREAMING);
+}
 
-const UnaryCall::Method KVService::kWrite = {
-    "Write",
-    [](KVService* service, auto* context, auto* request, auto* writer, auto* queue, void* tag) {
-      service->RequestWrite(context, request, writer, queue, queue, tag);
-    },
-    &KVService::OnWrite};
+void KVService::AwaitCall(const UnaryCall::Method& method, grpc::ServerContext* context,
+                          grpc::ByteBuffer* request, UnaryCall::Stream* stream,
+                          grpc::ServerCompletionQueue* queue, void* tag) {
+  const auto index = static_cast<int>(&method - kUnary.data());
+  if (method.uploads) {
+    RequestAsyncClientStreaming(index, context, stream, queue, queue, tag);
+  } else {
+    RequestAsyncUnary(index, context, request, stream, queue, queue, tag);
+  }
+}
+
+void KVService::AwaitStream(grpc::ServerContext* context, ReadStream::Stream* stream,
+                            grpc::ServerCompletionQueue* queue, void* tag) {
+  RequestAsyncBidiStreaming(static_cast<int>(kUnary.size()), context, stream, queue, queue, tag);
+}
 
 void KVService::Serve(grpc::ServerCompletionQueue* queue) {
   for (int i = 0; i < kAwaitedCalls; ++i) {
-    for (const UnaryCall::Method* method : {&kLookup, &kRead, &kWrite}) {
-      UnaryCall::Await(method, this, queue);
-    }
+    for (const UnaryCall::Method& method : kUnary) UnaryCall::Await(&method, this, queue);
     ReadStream::Await(this, queue);
   }
 }

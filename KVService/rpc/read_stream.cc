@@ -50,7 +50,7 @@ void ReadStream::Await(KVService* service, grpc::ServerCompletionQueue* queue) {
 ReadStream::ReadStream(KVService* service, grpc::ServerCompletionQueue* queue)
     : service_(*service), queue_(queue) {
   context_.AsyncNotifyWhenDone(done_.tag());
-  service->RequestStreamingRead(&context_, &stream_, queue, queue, began_.tag());
+  service->AwaitStream(&context_, &stream_, queue, began_.tag());
 }
 
 void ReadStream::Began(bool ok) {
@@ -61,16 +61,19 @@ void ReadStream::Began(bool ok) {
   Await(&service_, queue_);
   watch_ = Stopwatch();
   deadline_ = DeadlineOf(context_.deadline());
-  admitted_ = service_.gate().Enter();
-  absl::StatusOr<Caller> caller = absl::UnknownError("");
-  if (service_.access() != nullptr) caller = CallerOf(*service_.access(), context_);
+  entered_ = service_.gate().Enter();
+  std::optional<Caller> caller;
+  const absl::Status admitted =
+      entered_ ? AdmitCall(service_.access(), service_.admission(), context_, &caller,
+                           &admitted_call_)
+               : ShuttingDownError();
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);
     record_.rpc = "StreamingRead";
-    if (caller.ok()) record_.identity = caller->name();
-    if (!admitted_ || (service_.access() != nullptr && !caller.ok())) {
-      status_ = admitted_ ? caller.status() : ShuttingDownError();
+    if (caller) record_.identity = caller->name();
+    if (!admitted.ok()) {
+      status_ = admitted;
       no_more_requests_ = true;
     }
     actions = Next();
@@ -81,6 +84,10 @@ void ReadStream::Began(bool ok) {
 void ReadStream::Received(bool ok) {
   absl::StatusOr<LocatedRead> read = absl::CancelledError();
   if (ok) read = ParseRead(request_);
+  if (read.ok()) {
+    const absl::Status may = service_.admission().AdmitAgain(&admitted_call_);
+    if (!may.ok()) read = may;
+  }
   absl::StatusOr<std::unique_ptr<ReadGuard>> guard = nullptr;
   if (read.ok()) guard = Guard(*read);
   if (!guard.ok() && !absl::IsNotFound(guard.status())) read = guard.status();
@@ -136,6 +143,7 @@ void ReadStream::Fetched(uint64_t sequence, absl::StatusOr<ChunkStore::ReadResul
 }
 
 void ReadStream::Sent(bool ok) {
+  service_.admission().Sent(&admitted_call_);
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);
@@ -182,7 +190,7 @@ ReadStream::Actions ReadStream::Next() {
   }
   if (!broken_ && !writing_ && !slots_.empty() && slots_.front().ready) {
     response_ = std::move(slots_.front().response);
-    being_written_ = slots_.front().bytes;
+    being_written_ = actions.bytes = slots_.front().bytes;
     slots_.pop_front();
     ++first_;
     actions.write = writing_ = true;
@@ -198,9 +206,19 @@ ReadStream::Actions ReadStream::Next() {
 }
 
 void ReadStream::Perform(const Actions& actions) {
-  if (actions.write) stream_.Write(response_, sent_.tag());
+  if (actions.write) Write(actions.bytes);
   if (actions.read) stream_.Read(&request_, received_.tag());
-  if (actions.finish) stream_.Finish(ToGrpc(actions.status), finished_step_.tag());
+  if (!actions.finish) return;
+  AddRetryHint(actions.status, &context_);
+  stream_.Finish(ToGrpc(actions.status), finished_step_.tag());
+}
+
+void ReadStream::Write(int64_t bytes) {
+  if (bytes <= Admission::kSmall) return stream_.Write(response_, sent_.tag());
+  Admission& admission = service_.admission();
+  // Every stream may hold one, as MayRead has it: it is never refused.
+  (void)admission.HoldAnswer(&admitted_call_, bytes, /*must=*/true, [this] { context_.TryCancel(); });
+  RunInTurn(admitted_call_.party(), bytes, [this] { stream_.Write(response_, sent_.tag()); });
 }
 
 void ReadStream::Finished(bool ok) {
@@ -217,7 +235,8 @@ void ReadStream::Finished(bool ok) {
 
 void ReadStream::End() {
   if (--ends_due_ > 0) return;
-  if (admitted_) service_.gate().Leave();
+  admitted_call_.Reset();
+  if (entered_) service_.gate().Leave();
   delete this;
 }
 

@@ -52,6 +52,8 @@ struct HeldAnswers {
 // answered with success = false, and the stream goes on.
 class ReadStream final {
  public:
+  using Stream = grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
+
   // Waits for a stream, which then makes the next one that waits. Both must live until the queue
   // has ended.
   static void Await(KVService* service, grpc::ServerCompletionQueue* queue);
@@ -80,6 +82,7 @@ class ReadStream final {
     bool write = false;
     bool read = false;
     bool finish = false;
+    int64_t bytes = 0;  // to be written
     absl::Status status;
   };
 
@@ -103,11 +106,13 @@ class ReadStream final {
   bool MayRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Actions Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Perform(const Actions& actions);
+  void Write(int64_t bytes);
 
   KVService& service_;
   grpc::ServerCompletionQueue* const queue_;
   grpc::ServerContext context_;
-  grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_{&context_};
+  Stream stream_{&context_};
+  Admission::Call admitted_call_;
   Step began_{this, &ReadStream::Began};
   Step received_{this, &ReadStream::Received};
   Step sent_{this, &ReadStream::Sent};
@@ -116,7 +121,7 @@ class ReadStream final {
   absl::Time deadline_;
   Stopwatch watch_;
   // Of the queue's thread alone: the stream ends with the second of two events.
-  bool admitted_ = false;
+  bool entered_ = false;
   int ends_due_ = 2;
 
   grpc::ByteBuffer request_;   // gRPC's while a read runs

@@ -1,6 +1,7 @@
 #include "KVService/rpc/server.h"
 
 #include <grpc/grpc.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -18,6 +19,8 @@ namespace {
 
 constexpr int kConcurrentStreams = 200;
 constexpr int kKeepaliveMs = 10'000;
+// What a client may send before its request is received (Admission): a block of 1.2 MB and no more.
+constexpr int kUploadWindowBytes = 2 << 20;
 constexpr std::chrono::milliseconds kLastAnswers{500};
 
 // TCP_NODELAY is gRPC's default on every platform.
@@ -25,7 +28,9 @@ void Configure(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kConcurrentStreams);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kUploadWindowBytes);
+  // gRPC would widen the windows of who sends fast.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kMaxFrameBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, kWriteBufferBytes);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
@@ -45,8 +50,8 @@ void Configure(grpc::ServerBuilder& builder) {
 }  // namespace
 
 struct RpcServer::Parts {
-  Parts(ChunkStore* store, RpcLog* log, const AccessControl* access)
-      : service(store, log, access) {}
+  Parts(ChunkStore* store, RpcLog* log, Admission* admission, const AccessControl* access)
+      : service(store, log, admission, access) {}
 
   KVService service;
   std::shared_ptr<grpc::ServerCredentials> credentials;
@@ -55,8 +60,9 @@ struct RpcServer::Parts {
 };
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options,
-                                                            ChunkStore* store, RpcLog* log) {
-  auto parts = std::make_unique<Parts>(store, log, options.access);
+                                                            ChunkStore* store, RpcLog* log,
+                                                            Admission* admission) {
+  auto parts = std::make_unique<Parts>(store, log, admission, options.access);
   const std::string& host = options.host;
   grpc::ServerBuilder builder;
   Configure(builder);
@@ -67,6 +73,9 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
   parts->credentials =
       options.tls != nullptr ? MakeTlsCredentials(options.tls) : grpc::InsecureServerCredentials();
   builder.AddListeningPort(address, parts->credentials, &bound);
+  grpc::ResourceQuota quota("received");
+  quota.Resize(static_cast<size_t>(options.receive_bytes));
+  builder.SetResourceQuota(quota);
   builder.RegisterService(&parts->service);
   parts->queues = std::make_unique<CallQueues>(&builder, options.queues);
   parts->server = builder.BuildAndStart();

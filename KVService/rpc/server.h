@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "KVService/admission/admission.h"
 #include "KVService/auth/access_control.h"
 #include "KVService/auth/server_tls.h"
 #include "KVService/observe/rpc_log.h"
@@ -20,14 +21,18 @@ struct RpcServerOptions {
   size_t queues = 1;                      // that serve calls, each with a thread
   const AccessControl* access = nullptr;  // null: every caller may do everything
   const ServerTls* tls = nullptr;         // null: plain text; else nothing but TLS
+  // RAM for what gRPC has received and we have not taken. Beyond it connections are slowed, and
+  // then ended.
+  int64_t receive_bytes = int64_t{1} << 30;
 };
 
 class RpcServer {
  public:
-  // Listens on host:port. `store`, `log` and what the options point at must outlive the server.
+  // Listens on host:port. What it is given and what the options point at must outlive the server.
   // UNAVAILABLE where the address cannot be listened on.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options,
-                                                          ChunkStore* store, RpcLog* log);
+                                                          ChunkStore* store, RpcLog* log,
+                                                          Admission* admission);
   ~RpcServer();  // as Shutdown(0)
 
   int port() const { return port_; }

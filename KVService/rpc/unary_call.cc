@@ -1,6 +1,5 @@
 #include "KVService/rpc/unary_call.h"
 
-#include "KVCommon/status_macros.h"
 #include "KVService/rpc/kv_service.h"
 
 namespace kvstore {
@@ -13,47 +12,71 @@ void UnaryCall::Await(const Method* method, KVService* service,
 UnaryCall::UnaryCall(const Method* method, KVService* service, grpc::ServerCompletionQueue* queue)
     : method_(method), service_(service), queue_(queue) {
   record.rpc = method->name;
-  method->await(service, &context_, &request_, &writer_, queue, static_cast<CallEvent*>(this));
+  service->AwaitCall(*method, &context_, &request_, &stream_, queue, tag());
 }
 
 void UnaryCall::Happened(bool ok) {
-  if (state_ == kAwaited && ok) {
-    Await(method_, service_, queue_);
-    watch_ = Stopwatch();
-    if (!service_->gate().Enter()) {
-      state_ = kRefused;
-      return Finish(ShuttingDownError());
-    }
-    state_ = kRunning;
-    // Before a byte of the request is looked at.
-    if (const absl::Status status = Identify(); !status.ok()) return Finish(status);
-    // Its Finish may come from another thread at once, and yet not end it before this returns: the
-    // event of that comes from this thread.
-    return (service_->*method_->handle)(this);
-  }
+  if (state_ == kAwaited && ok) return Came();
+  if (state_ == kReceiving) return Received(ok);
   if (state_ == kRunning) service_->gate().Leave();
   delete this;
 }
 
-absl::Status UnaryCall::Identify() {
-  if (service_->access() == nullptr) return absl::OkStatus();
-  KV_ASSIGN_OR_RETURN(Caller caller, CallerOf(*service_->access(), context_));
-  record.identity = caller.name();
-  caller_ = std::move(caller);
-  return absl::OkStatus();
+void UnaryCall::Came() {
+  Await(method_, service_, queue_);
+  watch_ = Stopwatch();
+  if (!service_->gate().Enter()) {
+    state_ = kRefused;
+    return Finish(ShuttingDownError());
+  }
+  state_ = kRunning;
+  // Before a byte of the request is looked at. A Finish may come from another thread at once, and
+  // yet not end the call before this returns: the event of that comes from this thread.
+  const absl::Status admitted =
+      AdmitCall(service_->access(), service_->admission(), context_, &caller_, &admitted_);
+  if (caller_) record.identity = caller_->name();
+  if (!admitted.ok()) return Finish(admitted);
+  if (!method_->uploads) return (service_->*method_->handle)(this);
+  state_ = kReceiving;
+  const absl::Status waits =
+      service_->admission().AwaitUpload(&admitted_, [this] { context_.TryCancel(); },
+                                        [this] { stream_.Read(&request_, tag()); });
+  if (waits.ok()) return;
+  state_ = kRunning;
+  Finish(waits);
+}
+
+void UnaryCall::Received(bool ok) {
+  state_ = kRunning;
+  service_->admission().Received(&admitted_, static_cast<int64_t>(request_.Length()));
+  if (!ok) return Finish(absl::CancelledError("no request came"));
+  RunInTurn(admitted_.party(), static_cast<int64_t>(request_.Length()),
+            [this] { (service_->*method_->handle)(this); });
+}
+
+void UnaryCall::ReleaseRequest() {
+  request_.Clear();
+  service_->admission().LetGoOfUpload(&admitted_);
 }
 
 void UnaryCall::Finish(const absl::Status& status) {
+  const auto bytes = static_cast<int64_t>(response.Length());
+  if (!status.ok() || bytes <= Admission::kSmall) return Send(status);
+  Admission& admission = service_->admission();
+  const absl::Status held =
+      admission.HoldAnswer(&admitted_, bytes, /*must=*/false, [this] { context_.TryCancel(); });
+  if (!held.ok()) return Send(held);
+  RunInTurn(admitted_.party(), bytes, [this] { Send(absl::OkStatus()); });
+}
+
+void UnaryCall::Send(const absl::Status& status) {
   record.code = CodeName(status.code());
   record.total_us = watch_.elapsed_us();
   service_->log().Write(record);
   LogFailure(record, status);
-  void* const tag = static_cast<CallEvent*>(this);
-  if (status.ok()) {
-    writer_.Finish(response, grpc::Status::OK, tag);
-  } else {
-    writer_.FinishWithError(ToGrpc(status), tag);
-  }
+  if (status.ok()) return stream_.Finish(response, grpc::Status::OK, tag());
+  AddRetryHint(status, &context_);
+  stream_.FinishWithError(ToGrpc(status), tag());
 }
 
 }  // namespace kvstore

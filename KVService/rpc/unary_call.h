@@ -3,13 +3,14 @@
 #define KVSERVICE_RPC_UNARY_CALL_H_
 
 #include <grpcpp/server_context.h>
-#include <grpcpp/support/async_unary_call.h>
+#include <grpcpp/support/async_stream.h>
 #include <grpcpp/support/byte_buffer.h>
 
 #include <memory>
 #include <optional>
 #include <string_view>
 
+#include "KVService/admission/admission.h"
 #include "KVService/observe/rpc_log.h"
 #include "KVService/rpc/access.h"
 #include "KVService/rpc/call_gate.h"
@@ -23,12 +24,14 @@ class KVService;
 // Deletes itself. One that waits for a call makes the next that waits as soon as its own has come.
 class UnaryCall final : private CallEvent {
  public:
-  using Writer = grpc::ServerAsyncResponseWriter<grpc::ByteBuffer>;
+  // gRPC's stream that a client sends one message to and gets one from: what a unary call is on the
+  // wire. It lets us say when the request is received.
+  using Stream = grpc::ServerAsyncReader<grpc::ByteBuffer, grpc::ByteBuffer>;
   struct Method {
     std::string_view name;
-    // Waits for a call of this method.
-    void (*await)(KVService*, grpc::ServerContext*, grpc::ByteBuffer*, Writer*,
-                  grpc::ServerCompletionQueue*, void* tag);
+    // Whether requests are large. They are received when Admission says so; others have been when
+    // the call comes.
+    bool uploads;
     // Answers it, now or later, by Finish.
     void (KVService::*handle)(UnaryCall*);
   };
@@ -38,7 +41,7 @@ class UnaryCall final : private CallEvent {
 
   // What was sent, until ReleaseRequest; the answer, for an OK; and what the log will tell.
   const grpc::ByteBuffer& request() const { return request_; }
-  void ReleaseRequest() { request_.Clear(); }
+  void ReleaseRequest();
   grpc::ByteBuffer response;
   RpcRecord record;
 
@@ -55,17 +58,21 @@ class UnaryCall final : private CallEvent {
  private:
   UnaryCall(const Method* method, KVService* service, grpc::ServerCompletionQueue* queue);
   void Happened(bool ok) override;
-  absl::Status Identify();
+  void Came();
+  void Received(bool ok);
+  void Send(const absl::Status& status);
+  void* tag() { return static_cast<CallEvent*>(this); }
 
   const Method* const method_;
   KVService* const service_;
   grpc::ServerCompletionQueue* const queue_;
   grpc::ServerContext context_;
   grpc::ByteBuffer request_;
-  Writer writer_{&context_};
+  Stream stream_{&context_};
   Stopwatch watch_;
   std::optional<Caller> caller_;
-  enum { kAwaited, kRefused, kRunning } state_ = kAwaited;
+  Admission::Call admitted_;
+  enum { kAwaited, kRefused, kReceiving, kRunning } state_ = kAwaited;
 };
 
 }  // namespace kvstore
