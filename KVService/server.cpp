@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,6 +26,7 @@
 #include "KVService/platform/stop_signal.h"
 #include "KVService/rpc/server.h"
 #include "KVService/security_setup.h"
+#include "KVService/storage_metrics.h"
 #include "KVService/storage_setup.h"
 #include "KVService/thread_plan.h"
 
@@ -39,21 +41,22 @@ constexpr std::chrono::seconds kConsolePatience{2};
 // Null where no port was asked for. Both outlive it.
 absl::StatusOr<std::unique_ptr<MetricsServer>> StartMetrics(const ServerOptions& options,
                                                             const StorageSetup& storage,
-                                                            const RpcLog& rpc_log) {
+                                                            const RpcLog& rpc_log,
+                                                            const Admission& admission) {
   if (options.metrics_port == 0) return nullptr;
-  KV_ASSIGN_OR_RETURN(auto server,
-                      MetricsServer::Start(options.metrics_host, options.metrics_port, [&] {
-                        MetricFamilies all = rpc_log.metrics().Collect();
-                        for (MetricFamily& family : storage.Metrics()) {
-                          all.push_back(std::move(family));
-                        }
-                        all.push_back({"kvstore_build_info",
-                                       "Always 1.",
-                                       MetricType::kGauge,
-                                       {{{{"version", KVSTORE_VERSION}}, 1}},
-                                       {}});
-                        return all;
-                      }));
+  KV_ASSIGN_OR_RETURN(
+      auto server, MetricsServer::Start(options.metrics_host, options.metrics_port, [&] {
+        MetricFamilies all = rpc_log.metrics().Collect();
+        for (MetricFamilies more : {storage.Metrics(), AdmissionMetrics(admission.stats())}) {
+          std::move(more.begin(), more.end(), std::back_inserter(all));
+        }
+        all.push_back({"kvstore_build_info",
+                       "Always 1.",
+                       MetricType::kGauge,
+                       {{{{"version", KVSTORE_VERSION}}, 1}},
+                       {}});
+        return all;
+      }));
   spdlog::info("metrics for Prometheus host={} port={} path=/metrics", options.metrics_host,
                server->port());
   return server;
@@ -102,10 +105,10 @@ absl::Status Run(const ServerOptions& options) {
   KV_ASSIGN_OR_RETURN(const std::unique_ptr<StorageSetup> storage,
                       StorageSetup::Open(options, threads));
   RpcLog rpc_log(options.metrics);
-  KV_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> metrics,
-                      StartMetrics(options, *storage, rpc_log));
   const ServerLimits limits = LimitsOf(options);
   Admission admission(limits);
+  KV_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> metrics,
+                      StartMetrics(options, *storage, rpc_log, admission));
   KV_ASSIGN_OR_RETURN(std::unique_ptr<RpcServer> server,
                       RpcServer::Start({options.host, options.port, threads.queues,
                                         security->access(), security->tls(),

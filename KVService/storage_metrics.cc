@@ -58,6 +58,25 @@ MetricFamilies SharedMetrics(const ChunkStoreStats& stats) {
 
 }  // namespace
 
+MetricFamilies AdmissionMetrics(const AdmissionStats& stats) {
+  const auto number = [](int64_t value) { return static_cast<double>(value); };
+  return {
+      Gauge("kvstore_running_calls", "Calls that run.", number(stats.calls)),
+      Gauge("kvstore_upload_bytes", "Requests of Write that are being received, or expected.",
+            number(stats.upload_bytes)),
+      Gauge("kvstore_waiting_uploads", "Requests of Write that wait to be received.",
+            number(stats.waiting_uploads)),
+      Gauge("kvstore_answer_bytes", "Answers that clients have not taken yet.",
+            number(stats.answer_bytes)),
+      Counter("kvstore_refused_calls_total",
+              "Calls refused for a limit: of the server, of its sharing, or of a tenant.",
+              number(stats.refused)),
+      Counter("kvstore_ended_slow_calls_total",
+              "Calls ended since their clients were slow with memory that others needed.",
+              number(stats.ended)),
+  };
+}
+
 MetricFamilies StoreMetrics(const ChunkStoreStats& stats) {
   MetricFamilies all = {
       Gauge("kvstore_index_blocks", "Blocks in the index.", stats.blocks),

@@ -1,7 +1,8 @@
-// What the store and its tiers count, as metrics.
+// What the store, its tiers and admission count, as metrics.
 #ifndef KVSERVICE_STORAGE_METRICS_H_
 #define KVSERVICE_STORAGE_METRICS_H_
 
+#include "KVService/admission/admission.h"
 #include "KVService/observe/metrics.h"
 #include "KVService/storage/azure/azure_blob_store.h"
 #include "KVService/storage/local/local_blob_store.h"
@@ -11,6 +12,7 @@
 namespace kvstore {
 
 MetricFamilies StoreMetrics(const ChunkStoreStats& stats);
+MetricFamilies AdmissionMetrics(const AdmissionStats& stats);
 MetricFamilies LogMetrics(const azure::BlobLogStats& stats);
 MetricFamilies AzureMetrics(const azure::PipelineStats& stats);
 MetricFamilies ScrubMetrics(const ScrubStats& stats);

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -35,6 +36,10 @@ ChunkStoreOptions StoreOptions(const ServerOptions& options) {
   store.memory_bytes = options.memory_bytes.value_or(DefaultMemoryBytes());
   store.max_pending_write_bytes =
       options.pending_write_bytes.value_or(store.max_pending_write_bytes);
+  // What is fetched is an answer next.
+  if (options.max_answer_bytes) {
+    store.max_fetch_bytes = std::min(store.max_fetch_bytes, *options.max_answer_bytes);
+  }
   store.prefetch = options.prefetch;
   store.max_index_blocks = options.index_blocks.value_or(DefaultIndexBlocks());
   store.bloom_blocks = options.bloom_blocks;
@@ -137,7 +142,12 @@ absl::Status StorageSetup::OpenAzure(const ServerOptions& options, const ThreadP
     tier_ = tiered.get();
     storage = std::move(tiered);
   }
-  KV_ASSIGN_OR_RETURN(store_, ChunkStore::OpenShared(StoreOptions(options), std::move(storage)));
+  ChunkStoreOptions store = StoreOptions(options);
+  store.account_quota = [this](const Container& container) -> uint64_t {
+    const auto account = accounts_->Resolve(container.account, container.name);
+    return account.ok() ? (*account)->quota_bytes : 0;
+  };
+  KV_ASSIGN_OR_RETURN(store_, ChunkStore::OpenShared(std::move(store), std::move(storage)));
   return absl::OkStatus();
 }
 

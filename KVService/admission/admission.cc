@@ -50,10 +50,10 @@ absl::Status Admission::CheckRates(const TenantLimits& limits, Party* party) {
     wait = std::max(wait, party->byte_rate.Wait(now));
   }
   if (wait.count() > 0) {
-    return Refuse(absl::StrCat("this tenant's rate is used up: ", limits.calls_per_second,
-                               " calls and ", limits.bytes_per_second,
-                               " bytes a second (0: no limit)"),
-                  wait);
+    return Refuse(
+        absl::StrCat("this tenant's rate is used up: ", limits.calls_per_second, " calls and ",
+                     limits.bytes_per_second, " bytes a second (0: no limit)"),
+        wait);
   }
   party->has_rates = true;
   if (limits.calls_per_second > 0) party->call_rate.Take(1, now);
@@ -117,12 +117,12 @@ absl::Status Admission::AwaitUpload(Call* call, HeldBytes::Cancel cancel,
   }
   const int64_t expected = expected_upload_.load(std::memory_order_relaxed);
   call->upload_bytes_ = expected;
-  const bool any_waits = uploads_.Ask(
-      call->party_, expected,
-      [this, call, cancel = std::move(cancel), go = std::move(go)]() mutable {
-        StartUpload(call, std::move(cancel));
-        std::move(go)();
-      });
+  const bool any_waits =
+      uploads_.Ask(call->party_, expected,
+                   [this, call, cancel = std::move(cancel), go = std::move(go)]() mutable {
+                     StartUpload(call, std::move(cancel));
+                     std::move(go)();
+                   });
   if (any_waits) ticker_.Start();
   return absl::OkStatus();
 }

@@ -115,8 +115,8 @@ class Admission {
   int64_t waiting_uploads_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::node_hash_map<PartyId, Party> parties_ ABSL_GUARDED_BY(mutex_);
 
-  // What a request to come is taken to have: nobody knows before it is there. The most at first; then
-  // what the largest of the last ones had.
+  // What a request to come is taken to have: nobody knows before it is there. The most at first;
+  // then what the largest of the last ones had.
   std::atomic<int64_t> expected_upload_ = kMaxMessageBytes;
   std::atomic<int64_t> refused_ = 0;
   FairQueue uploads_;

@@ -150,7 +150,7 @@ TEST_F(AdmissionTest, TooManyWaitingUploadsAreRefused) {
 
 TEST_F(AdmissionTest, ASlowUploadIsEndedWhereOthersWait) {
   Admission admission({.upload_bytes = 1});  // one at a time
-  for (int i = 0; i < 1000; ++i) {            // after which small ones are expected
+  for (int i = 0; i < 1000; ++i) {           // after which small ones are expected
     Admission::Call call;
     ASSERT_TRUE(admission.Admit(1, "", {}, &call).ok());
     ASSERT_TRUE(admission.AwaitUpload(&call, Nothing, [] {}).ok());
@@ -159,7 +159,10 @@ TEST_F(AdmissionTest, ASlowUploadIsEndedWhereOthersWait) {
   absl::Notification ended, started;
   Admission::Call slow, other;
   ASSERT_TRUE(admission.Admit(1, "", {}, &slow).ok());
-  ASSERT_TRUE(admission.AwaitUpload(&slow, [&] { ended.Notify(); }, [] {}).ok());
+  ASSERT_TRUE(admission
+                  .AwaitUpload(
+                      &slow, [&] { ended.Notify(); }, [] {})
+                  .ok());
   ASSERT_TRUE(admission.Admit(2, "", {}, &other).ok());
   ASSERT_TRUE(admission.AwaitUpload(&other, Nothing, [&] { started.Notify(); }).ok());
   ended.WaitForNotification();
@@ -201,7 +204,11 @@ TEST(AdmissionThreadsTest, ManyThreadsEndWithNothingHeld) {
         if (!admission.Admit(t, t % 2 == 0 ? "tenant" : "", limits, &call).ok()) continue;
         if (i % 2 == 0) {
           std::atomic<bool> mine = false;
-          if (!admission.AwaitUpload(&call, [] {}, [&] { mine = true; }).ok()) continue;
+          if (!admission
+                   .AwaitUpload(
+                       &call, [] {}, [&] { mine = true; })
+                   .ok())
+            continue;
           while (!mine) std::this_thread::yield();
           admission.Received(&call, kMiB);
           admission.LetGoOfUpload(&call);

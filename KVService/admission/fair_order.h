@@ -1,5 +1,5 @@
-// An order that is fair between parties: one that asks for a thousand does not make another wait for
-// a thousand.
+// An order that is fair between parties: one that asks for a thousand does not make another wait
+// for a thousand.
 #ifndef KVSERVICE_ADMISSION_FAIR_ORDER_H_
 #define KVSERVICE_ADMISSION_FAIR_ORDER_H_
 

@@ -15,8 +15,8 @@ class HeldBytesTest : public testing::Test {
   bool Take(PartyId party, int64_t bytes, bool must = false) {
     HeldBytes::Hold& hold = holds_.emplace_back();
     const size_t number = holds_.size() - 1;
-    return held_.Take(party, bytes, must, &hold, [this, number] { ended_.push_back(number); },
-                      now_);
+    return held_.Take(
+        party, bytes, must, &hold, [this, number] { ended_.push_back(number); }, now_);
   }
   void LetGoOfAll() {
     for (HeldBytes::Hold& hold : holds_) held_.LetGo(&hold);

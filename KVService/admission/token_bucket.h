@@ -45,8 +45,7 @@ class TokenBucket {
  private:
   void Fill(Time now) {
     if (now <= filled_) return;
-    level_ = std::min(
-        rate_, level_ + rate_ * std::chrono::duration<double>(now - filled_).count());
+    level_ = std::min(rate_, level_ + rate_ * std::chrono::duration<double>(now - filled_).count());
     filled_ = now;
   }
 

@@ -27,6 +27,11 @@ class Caller {
   // PERMISSION_DENIED where it may not.
   absl::Status Check(Right right, const Container& container, std::string_view partition) const;
 
+  // The most that the partition may hold where this caller writes; 0: no limit.
+  int64_t StoredBytes(const Container& container, std::string_view partition) const {
+    return identity_->StoredBytes(container, partition);
+  }
+
   // For a read, by the partition digest in its location; nullopt where that is no location.
   // PERMISSION_DENIED where the caller may read nothing of the container. Another's partition is
   // kNo: to be answered as what is not there, like a forged location.

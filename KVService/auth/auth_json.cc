@@ -71,8 +71,23 @@ absl::Status ParseAllow(const json& object, const std::string& place, Rule* rule
   return absl::OkStatus();
 }
 
+// A limit of the object's, where it is there.
+absl::Status ParseLimit(const json& object, const std::string& name, const std::string& place,
+                        int64_t* value) {
+  const auto its = object.find(name);
+  if (its == object.end()) return absl::OkStatus();
+  if (!its->is_number_integer() || *its < 1 || *its > kMaxTenantLimit) {
+    return WrongField(place + "." + name,
+                      fmt::format("must be a whole number from 1 to {}; leave it out for no limit",
+                                  kMaxTenantLimit));
+  }
+  *value = its->get<int64_t>();
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Rule> ParseRule(const json& object, const std::string& place) {
-  KV_RETURN_IF_ERROR(CheckKeys(object, place, {"accounts", "containers", "partitions", "allow"}));
+  KV_RETURN_IF_ERROR(
+      CheckKeys(object, place, {"accounts", "containers", "partitions", "allow", "stored_bytes"}));
   Rule rule;
   KV_ASSIGN_OR_RETURN(const auto accounts, RuleNames(object, "accounts", place));
   for (size_t i = 0; i < accounts.size(); ++i) {
@@ -93,6 +108,10 @@ absl::StatusOr<Rule> ParseRule(const json& object, const std::string& place) {
     rule.partitions.push_back(PartitionPattern::Parse(name));
   }
   KV_RETURN_IF_ERROR(ParseAllow(object, place, &rule));
+  KV_RETURN_IF_ERROR(ParseLimit(object, "stored_bytes", place, &rule.stored_bytes));
+  if (rule.stored_bytes != 0 && !rule.write) {
+    return WrongField(place + ".stored_bytes", "is for a rule that allows \"write\"");
+  }
   return rule;
 }
 
@@ -145,25 +164,12 @@ absl::Status ParseProofs(const json& object, const std::string& place, Identity*
 absl::Status ParseLimits(const json& identity, const std::string& place, TenantLimits* limits) {
   const auto object = identity.find("limits");
   if (object == identity.end()) return absl::OkStatus();
-  const std::pair<std::string, int64_t*> fields[] = {
-      {"calls", &limits->calls},
-      {"calls_per_second", &limits->calls_per_second},
-      {"bytes_per_second", &limits->bytes_per_second}};
-  std::set<std::string> known;
-  for (const auto& field : fields) known.insert(field.first);
-  KV_RETURN_IF_ERROR(CheckKeys(*object, place + ".limits", known));
-  for (const auto& [name, value] : fields) {
-    const auto its = object->find(name);
-    if (its == object->end()) continue;
-    if (!its->is_number_integer() || *its < 1 || *its > kMaxTenantLimit) {
-      return WrongField(place + ".limits." + name,
-                        fmt::format("must be a whole number from 1 to {}; leave it out for no "
-                                    "limit",
-                                    kMaxTenantLimit));
-    }
-    *value = its->get<int64_t>();
-  }
-  return absl::OkStatus();
+  const std::string its_place = place + ".limits";
+  KV_RETURN_IF_ERROR(
+      CheckKeys(*object, its_place, {"calls", "calls_per_second", "bytes_per_second"}));
+  KV_RETURN_IF_ERROR(ParseLimit(*object, "calls", its_place, &limits->calls));
+  KV_RETURN_IF_ERROR(ParseLimit(*object, "calls_per_second", its_place, &limits->calls_per_second));
+  return ParseLimit(*object, "bytes_per_second", its_place, &limits->bytes_per_second);
 }
 
 absl::StatusOr<Identity> ParseIdentity(const json& object, const std::string& place) {

@@ -5,7 +5,7 @@
 //                    "certificate_names": ["spiffe://example.net/team-a", "node1.example.net"],
 //                    "rules": [{"accounts": ["acct"], "containers": ["kvstore"],
 //                               "partitions": ["llama-70b", "team-a/*"],
-//                               "allow": ["read", "write"]}],
+//                               "allow": ["read", "write"], "stored_bytes": 500000000000}],
 //                    "limits": {"calls": 64, "calls_per_second": 2000,
 //                               "bytes_per_second": 1000000000}}]}
 //
@@ -13,7 +13,9 @@
 // token stands here as its SHA-256, in hex: `printf %s "$token" | sha256sum`. A list of a rule must
 // hold something; a name that ends in * is the beginning of names, and "*" is all. What no rule
 // allows is denied, so that a file without identities denies all. `limits` and each of them may be
-// left out: then the identity has its share of the server's (admission/limits.h).
+// left out: then the identity has its share of the server's (admission/limits.h). `stored_bytes`,
+// of a rule that allows writing, is the most that each of its partitions may hold; of several such
+// rules the most generous counts.
 #ifndef KVSERVICE_AUTH_AUTH_JSON_H_
 #define KVSERVICE_AUTH_AUTH_JSON_H_
 

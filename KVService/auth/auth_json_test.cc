@@ -50,6 +50,46 @@ TEST(ParseAuth, AnEmptyListIsValidAndDeniesAll) {
   EXPECT_TRUE(parsed->empty());
 }
 
+TEST(ParseAuth, UnderstandsLimits) {
+  const auto parsed = ParseAuth(
+      File(R"({"name":"a","token_sha256":[")" + std::string(kHash) +
+           R"("],"limits":{"calls":3,"calls_per_second":1000,"bytes_per_second":2000000000},
+          "rules":[{"accounts":["*"],"containers":["*"],"partitions":["a/*"],
+                    "allow":["write"],"stored_bytes":5000},
+                   {"accounts":["*"],"containers":["*"],"partitions":["a/large","b"],
+                    "allow":["write"],"stored_bytes":9000},
+                   {"accounts":["*"],"containers":["box"],"partitions":["b"],
+                    "allow":["write"]}]})"));
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  const Identity& identity = parsed->front();
+  EXPECT_EQ(identity.limits, (TenantLimits{3, 1000, 2'000'000'000}));
+  EXPECT_EQ(identity.StoredBytes({"acct", "any"}, "a/1"), 5000);
+  EXPECT_EQ(identity.StoredBytes({"acct", "any"}, "a/large"), 9000) << "the most generous";
+  EXPECT_EQ(identity.StoredBytes({"acct", "any"}, "b"), 9000);
+  EXPECT_EQ(identity.StoredBytes({"acct", "box"}, "b"), 0) << "a rule without a limit";
+  EXPECT_EQ(ParseAuth(File(WithToken()))->front().limits, TenantLimits{});
+}
+
+TEST(ParseAuth, SaysWhatIsWrongWithALimit) {
+  const auto error = [](const std::string& limits) {
+    return Error(File(IdentityOf(R"("token_sha256":[")" + std::string(kHash) + R"("],"limits":)" +
+                                 limits + ",")));
+  };
+  EXPECT_EQ(error("5"), "identities[0].limits: must be an object");
+  EXPECT_EQ(error(R"({"calls":0})"),
+            "identities[0].limits.calls: must be a whole number from 1 to 1125899906842624; leave "
+            "it out for no limit");
+  for (const char* bad : {"-1", "1.5", "\"5\"", "1e3", "99999999999999999999", "null", "[]"}) {
+    EXPECT_TRUE(error(R"({"bytes_per_second":)" + std::string(bad) + "}")
+                    .starts_with("identities[0].limits.bytes_per_second: must be a whole number"))
+        << bad;
+  }
+  EXPECT_TRUE(error(R"({"rate":1})").starts_with("identities[0].limits.rate: unknown key"));
+  EXPECT_EQ(RuleError(R"({"accounts":["acct"],"containers":["box"],"partitions":["p"],
+                          "allow":["read"],"stored_bytes":1})"),
+            "identities[0].rules[0].stored_bytes: is for a rule that allows \"write\"");
+}
+
 TEST(ParseAuth, SaysWhereAndWhat) {
   EXPECT_EQ(Error("{\n  nonsense"), "line 2, column 4: this is no JSON");
   EXPECT_EQ(Error("[]"), "the file: must be an object");

@@ -29,14 +29,26 @@ bool Rule::Covers(Right right, const Container& container) const {
          match(containers, container.name);
 }
 
+bool Rule::Covers(Right right, const Container& container, std::string_view partition) const {
+  return Covers(right, container) && std::any_of(partitions.begin(), partitions.end(),
+                                                 [partition](const PartitionPattern& pattern) {
+                                                   return pattern.name.Matches(partition);
+                                                 });
+}
+
 bool Identity::May(Right right, const Container& container, std::string_view partition) const {
-  return std::any_of(rules.begin(), rules.end(), [&](const Rule& rule) {
-    return rule.Covers(right, container) &&
-           std::any_of(rule.partitions.begin(), rule.partitions.end(),
-                       [partition](const PartitionPattern& pattern) {
-                         return pattern.name.Matches(partition);
-                       });
-  });
+  return std::any_of(rules.begin(), rules.end(),
+                     [&](const Rule& rule) { return rule.Covers(right, container, partition); });
+}
+
+int64_t Identity::StoredBytes(const Container& container, std::string_view partition) const {
+  int64_t most = 0;
+  for (const Rule& rule : rules) {
+    if (!rule.Covers(Right::kWrite, container, partition)) continue;
+    if (rule.stored_bytes == 0) return 0;
+    most = std::max(most, rule.stored_bytes);
+  }
+  return most;
 }
 
 bool Identity::MaySomewhere(Right right, const Container& container) const {

@@ -41,8 +41,10 @@ struct Rule {
   std::vector<PartitionPattern> partitions;
   bool read = false;
   bool write = false;
+  int64_t stored_bytes = 0;  // that each of the partitions may hold; 0: no limit
 
   bool Covers(Right right, const Container& container) const;
+  bool Covers(Right right, const Container& container, std::string_view partition) const;
 };
 
 // Whether a block may be read, of whose partition the digest alone is known: a location has no
@@ -62,6 +64,8 @@ struct Identity {
 
   // None of these allocates.
   bool May(Right right, const Container& container, std::string_view partition) const;
+  // The most that the partition may hold, by what lets this identity write there; 0: no limit.
+  int64_t StoredBytes(const Container& container, std::string_view partition) const;
   // In some partition of the container.
   bool MaySomewhere(Right right, const Container& container) const;
   DigestVerdict MayRead(const Container& container, const PartitionDigest& partition) const;

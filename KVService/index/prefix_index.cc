@@ -184,6 +184,27 @@ bool PrefixIndex::HasBlocksByParent(const Space& space) const {
   return number && spaces_[*number].blocks_by_parent > 0;
 }
 
+uint64_t PrefixIndex::FootprintOf(const Space& space) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  const std::optional<uint32_t> number = FindSpace(space);
+  return number ? spaces_[*number].footprint_kib * 1024 : 0;
+}
+
+uint64_t PrefixIndex::FootprintOfAccount(std::string_view account) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  uint64_t kib = 0;
+  for (const SpaceInfo& space : spaces_) {
+    if (space.container.account == account) kib += space.footprint_kib;
+  }
+  return kib * 1024;
+}
+
+uint64_t PrefixIndex::FootprintOf(const BlockId& id) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  const std::optional<uint32_t> slot = FindSlot(id);
+  return slot ? uint64_t{entries_[*slot].footprint_kib} * 1024 : 0;
+}
+
 size_t PrefixIndex::size() const {
   absl::ReaderMutexLock lock(&mutex_);
   return by_digest_.size();
@@ -248,6 +269,7 @@ void PrefixIndex::Link(uint32_t slot) {
     by_parent_.Insert(slot);
     ++spaces_[entries_[slot].space].blocks_by_parent;
   }
+  spaces_[entries_[slot].space].footprint_kib += entries_[slot].footprint_kib;
 }
 
 bool PrefixIndex::Insert(const Container& container, const PartitionDigest& partition,
@@ -357,6 +379,7 @@ void PrefixIndex::RemoveSlot(uint32_t slot, std::vector<Removed>* removed) {
     by_digest_.Remove(out);
     if (Wide(entry.hash) != 0) by_hash_.Remove(out);
     space.blocks_by_parent -= entry.by_parent;
+    space.footprint_kib -= entry.footprint_kib;
     LeaveSpace(entry.space);
     FreeSlot(out);
   }

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "KVCommon/chunked_vector.h"
@@ -109,6 +110,12 @@ class PrefixIndex {
 
   size_t size() const;
 
+  // Sums of footprints, each rounded up to KiB.
+  uint64_t FootprintOf(const Space& space) const;
+  uint64_t FootprintOfAccount(std::string_view account) const;  // walks all spaces
+  // 0 where it is not there.
+  uint64_t FootprintOf(const BlockId& id) const;
+
   // Of all its tables, as far as they have grown.
   size_t memory_bytes() const;
 
@@ -139,6 +146,7 @@ class PrefixIndex {
     PartitionDigest partition{};
     uint64_t blocks = 0;
     uint64_t blocks_by_parent = 0;
+    uint64_t footprint_kib = 0;
   };
 
   static size_t HashOfDigest(uint32_t space, const Digest& digest);

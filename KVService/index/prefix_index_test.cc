@@ -167,11 +167,13 @@ TEST_F(PrefixIndexTest, AgreesWithASimpleModel) {
     bool by_parent;
   };
   std::map<std::pair<uint64_t, uint64_t>, Block> model;  // (number, hash)
+  const auto footprint_of = [](uint64_t hash) { return hash * 1024; };
   for (int step = 0; step < 20'000; ++step) {
     const std::pair<uint64_t, uint64_t> key{random() % 12, 1 + random() % 8};
     if (random() % 3) {
       const Block block{random() % 9, random() % 2 == 0};
-      const bool added = Add(key.first, key.second, block.parent, block.by_parent);
+      const bool added =
+          Add(key.first, key.second, block.parent, block.by_parent, footprint_of(key.second));
       ASSERT_EQ(added, model.emplace(key, block).second);
     } else {
       std::set<std::pair<uint64_t, uint64_t>> expected;
@@ -203,6 +205,12 @@ TEST_F(PrefixIndexTest, AgreesWithASimpleModel) {
     }
     ASSERT_EQ(index_.CountBearing(kSpace, hash), std::min(bearing, 2));
     ASSERT_EQ(index_.HasBlocksByParent(kSpace), any_by_parent);
+    uint64_t footprint = 0;
+    for (const auto& its : model) footprint += footprint_of(its.first.second);
+    ASSERT_EQ(index_.FootprintOf(kSpace), footprint);
+    ASSERT_EQ(index_.FootprintOfAccount(kContainer.account), footprint);
+    ASSERT_EQ(index_.FootprintOf(Id(key.first, key.second)),
+              model.contains(key) ? footprint_of(key.second) : 0);
     const uint64_t number = random() % 12;
     std::set<uint64_t> versions, found;
     for (const auto& [other, block] : model) {

@@ -54,8 +54,7 @@ absl::Status AdmitCall(const AccessControl* access, Admission& admission,
 
 void AddRetryHint(const absl::Status& status, grpc::ServerContext* context) {
   if (!absl::IsResourceExhausted(status)) return;
-  context->AddTrailingMetadata("grpc-retry-pushback-ms",
-                               std::to_string(RetryHint(status).count()));
+  context->AddTrailingMetadata("grpc-retry-pushback-ms", std::to_string(RetryHint(status).count()));
 }
 
 void ReadGuard::Check(absl::StatusOr<ChunkStore::ReadResult>* result) const {

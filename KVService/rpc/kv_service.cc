@@ -175,17 +175,22 @@ void KVService::OnWrite(UnaryCall* call) {
   call->ReleaseRequest();
   call->record.completion_id = write->request.chunk.completion_id;
   call->record.bytes = static_cast<int64_t>(write->chunk.size());
-  store_.Write(write->container, write->request.chunk, std::move(write->chunk), call->deadline(),
-               [call](absl::StatusOr<ChunkStore::WriteResult> result) {
-                 if (!result.ok()) return call->Finish(result.status());
-                 call->record.storage_us = result->storage_us;
-                 call->record.found = result->stored ? 0 : 1;
-                 wire::WriteResponse written;
-                 written.success = true;
-                 written.metrics = call->watch().Metrics(result->storage_us);
-                 call->response = ToByteBuffer(wire::Encode(written));
-                 call->Finish(absl::OkStatus());
-               });
+  const int64_t quota = call->caller() ? call->caller()->StoredBytes(
+                                             write->container, write->request.chunk.partition_key)
+                                       : 0;
+  store_.Write(
+      write->container, write->request.chunk, std::move(write->chunk), call->deadline(),
+      [call](absl::StatusOr<ChunkStore::WriteResult> result) {
+        if (!result.ok()) return call->Finish(result.status());
+        call->record.storage_us = result->storage_us;
+        call->record.found = result->stored ? 0 : 1;
+        wire::WriteResponse written;
+        written.success = true;
+        written.metrics = call->watch().Metrics(result->storage_us);
+        call->response = ToByteBuffer(wire::Encode(written));
+        call->Finish(absl::OkStatus());
+      },
+      static_cast<uint64_t>(quota));
 }
 
 }  // namespace kvstore

@@ -19,8 +19,9 @@ namespace kvstore {
 
 // All arguments must outlive the service, and the service its calls.
 //
-// Registers its methods itself instead of deriving from the generated service: that has gRPC receive
-// the whole request of a unary call before anybody is asked, and of a Write that is megabytes.
+// Registers its methods itself instead of deriving from the generated service: that has gRPC
+// receive the whole request of a unary call before anybody is asked, and of a Write that is
+// megabytes.
 class KVService final : public grpc::Service {
  public:
   // Without `access` every caller may do everything.

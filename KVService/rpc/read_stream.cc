@@ -63,10 +63,9 @@ void ReadStream::Began(bool ok) {
   deadline_ = DeadlineOf(context_.deadline());
   entered_ = service_.gate().Enter();
   std::optional<Caller> caller;
-  const absl::Status admitted =
-      entered_ ? AdmitCall(service_.access(), service_.admission(), context_, &caller,
-                           &admitted_call_)
-               : ShuttingDownError();
+  const absl::Status admitted = entered_ ? AdmitCall(service_.access(), service_.admission(),
+                                                     context_, &caller, &admitted_call_)
+                                         : ShuttingDownError();
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);
@@ -217,7 +216,8 @@ void ReadStream::Write(int64_t bytes) {
   if (bytes <= Admission::kSmall) return stream_.Write(response_, sent_.tag());
   Admission& admission = service_.admission();
   // Every stream may hold one, as MayRead has it: it is never refused.
-  (void)admission.HoldAnswer(&admitted_call_, bytes, /*must=*/true, [this] { context_.TryCancel(); });
+  (void)admission.HoldAnswer(&admitted_call_, bytes, /*must=*/true,
+                             [this] { context_.TryCancel(); });
   RunInTurn(admitted_call_.party(), bytes, [this] { stream_.Write(response_, sent_.tag()); });
 }
 

@@ -38,9 +38,8 @@ void UnaryCall::Came() {
   if (!admitted.ok()) return Finish(admitted);
   if (!method_->uploads) return (service_->*method_->handle)(this);
   state_ = kReceiving;
-  const absl::Status waits =
-      service_->admission().AwaitUpload(&admitted_, [this] { context_.TryCancel(); },
-                                        [this] { stream_.Read(&request_, tag()); });
+  const absl::Status waits = service_->admission().AwaitUpload(
+      &admitted_, [this] { context_.TryCancel(); }, [this] { stream_.Read(&request_, tag()); });
   if (waits.ok()) return;
   state_ = kRunning;
   Finish(waits);

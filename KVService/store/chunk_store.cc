@@ -20,7 +20,9 @@ constexpr absl::Duration kFetchTimeout = absl::Seconds(30);
 }  // namespace
 
 struct ChunkStore::Fetching {
+  BlockId id;
   BlobId blob_id;
+  uint64_t size = 0;  // as far as it is known
   std::optional<PrefixIndex::Handle> handle;
   absl::Time start;
   std::vector<ReadDone> waiters;
@@ -47,7 +49,7 @@ absl::StatusOr<std::unique_ptr<ChunkStore>> ChunkStore::OpenShared(
 
 ChunkStore::ChunkStore(ChunkStoreOptions options, std::unique_ptr<BlobStore> storage,
                        SharedBlobStore* shared, const LocationCodec::Key& key)
-    : options_(options),
+    : options_(std::move(options)),
       storage_(std::move(storage)),
       shared_(shared),
       locations_(key),
@@ -160,7 +162,6 @@ void ChunkStore::ReadAt(const LocationCodec& codec, const Container& container,
 
 void ChunkStore::Fetch(const Container& container, const PartitionDigest& partition,
                        const BlockId& id, ReadDone done) {
-  BlobId blob_id{container.account, container.name, BlobNameOf(partition, id.version)};
   {
     absl::MutexLock lock(&mutex_);
     std::shared_ptr<Fetching>& fetching = fetching_[id];
@@ -169,13 +170,34 @@ void ChunkStore::Fetch(const Container& container, const PartitionDigest& partit
       return;
     }
     fetching = std::make_shared<Fetching>();
-    fetching->blob_id = blob_id;
+    fetching->id = id;
+    fetching->blob_id = {container.account, container.name, BlobNameOf(partition, id.version)};
+    fetching->size = index_.FootprintOf(id);
     fetching->handle = index_.HandleOf(id);
     fetching->start = absl::Now();
     fetching->waiters.push_back(std::move(done));
+    waiting_fetches_.push_back(fetching);
   }
-  storage_->Get(std::move(blob_id), absl::Now() + kFetchTimeout,
-                [this, id](absl::StatusOr<Blob> blob) { FinishFetch(id, std::move(blob)); });
+  StartFetches();
+}
+
+void ChunkStore::StartFetches() {
+  std::vector<std::shared_ptr<Fetching>> fit;
+  {
+    absl::MutexLock lock(&mutex_);
+    while (!waiting_fetches_.empty()) {
+      const uint64_t size = waiting_fetches_.front()->size;
+      if (fetch_bytes_ > 0 && fetch_bytes_ + size > options_.max_fetch_bytes) break;
+      fetch_bytes_ += size;
+      fit.push_back(std::move(waiting_fetches_.front()));
+      waiting_fetches_.pop_front();
+    }
+  }
+  for (const std::shared_ptr<Fetching>& fetching : fit) {
+    storage_->Get(
+        fetching->blob_id, absl::Now() + kFetchTimeout,
+        [this, id = fetching->id](absl::StatusOr<Blob> blob) { FinishFetch(id, std::move(blob)); });
+  }
 }
 
 void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
@@ -185,7 +207,9 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
     const auto it = fetching_.find(id);
     fetching = std::move(it->second);
     fetching_.erase(it);
+    fetch_bytes_ -= fetching->size;
   }
+  StartFetches();
   const std::optional<PrefixIndex::Handle> handle = fetching->handle;
   absl::StatusOr<ReadResult> result = absl::Status(absl::StatusCode::kNotFound, "");
   if (blob.ok()) {

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -41,6 +42,11 @@ struct ChunkStoreOptions {
   uint64_t memory_bytes = uint64_t{1} << 30;
   // Of chunks whose write has begun and not ended. Beyond it writes get RESOURCE_EXHAUSTED.
   uint64_t max_pending_write_bytes = uint64_t{512} << 20;
+  // Of blocks that are being fetched from storage, as far as their sizes are known. Others wait.
+  uint64_t max_fetch_bytes = uint64_t{512} << 20;
+  // The most that a container's account may store, 0 for no limit; thread-safe and quick. Null:
+  // none has one.
+  std::function<uint64_t(const Container&)> account_quota;
   // The blocks that a Lookup found and that are not in RAM are fetched at once, up to
   // kMaxPrefetches at a time.
   bool prefetch = false;
@@ -125,9 +131,11 @@ class ChunkStore : private BlobListener {
   // Stores a chunk under its version, or succeeds at once where that is there. `encoded` is its
   // canonical serialization; `chunk` says what it holds. OK once it is as durable as the storage
   // promises. INVALID_ARGUMENT: as ValidateChunk.
-  // RESOURCE_EXHAUSTED: too much is being written, or the storage is full.
+  // RESOURCE_EXHAUSTED: too much is being written, the storage is full, or the partition would hold
+  // more than its quota (0: none), or the account than its own. What a partition or an account
+  // holds is what the index knows of it.
   void Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
-             absl::Time deadline, WriteDone done);
+             absl::Time deadline, WriteDone done, uint64_t partition_quota = 0);
 
   // Of a storage that is not shared: removes the block of a blob that the storage found damaged, as
   // a Read that found it would, from index, RAM and storage. Blobs that are no blocks stay.
@@ -180,7 +188,11 @@ class ChunkStore : private BlobListener {
               absl::Time deadline, ReadDone done);
   void Fetch(const Container& container, const PartitionDigest& partition, const BlockId& id,
              ReadDone done);
+  // Starts the fetches that fit.
+  void StartFetches();
   void StartWrite(std::shared_ptr<Writing> writing, WriteWaiter waiter);
+  absl::Status CheckQuotas(const Writing& writing, uint64_t size) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   static absl::Status ClosedError();
   static int64_t MicrosecondsSince(absl::Time start);
@@ -227,6 +239,8 @@ class ChunkStore : private BlobListener {
   int writes_by_parent_ ABSL_GUARDED_BY(mutex_) = 0;  // of those, blocks matched by their parent
   // The blocks being fetched from storage: concurrent reads of one block share one fetch.
   absl::flat_hash_map<BlockId, std::shared_ptr<Fetching>> fetching_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::shared_ptr<Fetching>> waiting_fetches_ ABSL_GUARDED_BY(mutex_);
+  uint64_t fetch_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of those that run
   // The versions being deleted, each with the put that waits for that.
   struct Doomed {
     uint64_t footprint = 0;

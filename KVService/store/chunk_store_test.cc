@@ -404,5 +404,102 @@ TEST_F(ChunkStoreTest, CloseWaitsForWhatRuns) {
   EXPECT_TRUE(pending->done.HasBeenNotified());
 }
 
+TEST_F(ChunkStoreTest, APartitionHoldsNoMoreThanItsQuota) {
+  Open();
+  const auto chunk = [](uint64_t hash, const std::string& partition) {
+    return TestChunk{.partition = partition,
+                     .hash = hash,
+                     .tokens = BlockOf(static_cast<Token>(hash)),
+                     .buffer = std::string(100'000, 'x')};
+  };
+  constexpr uint64_t kQuota = 350'000;
+  for (uint64_t hash = 1; hash <= 3; ++hash) {
+    ASSERT_TRUE(WriteNow(*store_, chunk(hash, "p"), kQuota).ok()) << hash;
+  }
+  const auto refused = WriteNow(*store_, chunk(4, "p"), kQuota);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.status().message()),
+              testing::HasSubstr("350000 bytes of its quota"));
+  EXPECT_FALSE(WriteNow(*store_, chunk(2, "p"), kQuota)->stored) << "what is there takes no more";
+  EXPECT_TRUE(WriteNow(*store_, chunk(4, "q"), kQuota).ok()) << "another's";
+  EXPECT_TRUE(WriteNow(*store_, chunk(4, "p")).ok()) << "who has no quota";
+  EXPECT_FALSE(WriteNow(*store_, chunk(5, "p"), kQuota).ok());
+  // What goes makes room.
+  store_->RemoveDamaged(BlobBearing(1));
+  store_->RemoveDamaged(BlobBearing(2));
+  EXPECT_TRUE(WriteNow(*store_, chunk(5, "p"), kQuota).ok());
+}
+
+TEST_F(ChunkStoreTest, WritesUnderWayCountAgainstAQuota) {
+  Open();
+  storage_->HoldCallbacks();
+  std::vector<std::shared_ptr<Pending>> writes;
+  for (uint64_t hash = 1; hash <= 5; ++hash) {
+    auto pending = std::make_shared<Pending>();
+    const TestChunk chunk{.hash = hash,
+                          .tokens = BlockOf(static_cast<Token>(hash)),
+                          .buffer = std::string(100'000, 'x')};
+    store_->Write(
+        kTestContainer, WireChunk(chunk), Encoded(chunk), Soon(),
+        [pending](auto outcome) {
+          pending->result = std::move(outcome);
+          pending->done.Notify();
+        },
+        350'000);
+    writes.push_back(pending);
+  }
+  storage_->ReleaseCallbacks();
+  for (size_t i = 0; i < writes.size(); ++i) {
+    writes[i]->done.WaitForNotification();
+    EXPECT_EQ(writes[i]->result.ok(), i < 3) << i;
+  }
+}
+
+TEST_F(ChunkStoreTest, AnAccountHoldsNoMoreThanItsQuota) {
+  ChunkStoreOptions options;
+  options.account_quota = [](const Container& container) -> uint64_t {
+    return container.account == kTestContainer.account ? 250'000 : 0;
+  };
+  Open(0, options);
+  const auto chunk = [](uint64_t hash, const std::string& partition) {
+    return TestChunk{.partition = partition,
+                     .hash = hash,
+                     .tokens = BlockOf(static_cast<Token>(hash)),
+                     .buffer = std::string(100'000, 'x')};
+  };
+  EXPECT_TRUE(WriteNow(*store_, chunk(1, "p")).ok());
+  EXPECT_TRUE(WriteNow(*store_, chunk(2, "q")).ok());
+  const auto refused = WriteNow(*store_, chunk(3, "r"));
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.status().message()), testing::StartsWith("the account holds"));
+}
+
+TEST_F(ChunkStoreTest, FetchesBeyondTheirBytesWaitForOthersToEnd) {
+  ChunkStoreOptions options = NoMemory();
+  options.max_fetch_bytes = 250'000;
+  Open(0, options);
+  std::vector<std::string> locations;
+  for (uint64_t hash = 1; hash <= 5; ++hash) {
+    const TestChunk chunk{.hash = hash,
+                          .tokens = BlockOf(static_cast<Token>(hash)),
+                          .buffer = std::string(100'000, static_cast<char>('a' + hash))};
+    ASSERT_TRUE(WriteNow(*store_, chunk).ok());
+    locations.push_back(LookupNow(*store_, chunk.tokens, {hash}).front().location);
+  }
+  storage_->HoldCallbacks();
+  std::vector<std::string> answers(locations.size());
+  for (size_t i = 0; i < locations.size(); ++i) {
+    store_->Read(kTestContainer, locations[i], Soon(), [&answers, i](auto result) {
+      ASSERT_TRUE(result.ok()) << result.status();
+      answers[i] = BufferOf(result->chunk);
+    });
+  }
+  EXPECT_EQ(storage_->held_callbacks(), 2);
+  storage_->ReleaseCallbacks();
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(answers[i], std::string(100'000, static_cast<char>('b' + i))) << i;
+  }
+}
+
 }  // namespace
 }  // namespace kvstore

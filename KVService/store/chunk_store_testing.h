@@ -61,13 +61,17 @@ inline std::string BufferOf(const Slice& chunk) {
 
 inline absl::Time Soon() { return absl::Now() + absl::Seconds(60); }
 
-inline absl::StatusOr<ChunkStore::WriteResult> WriteNow(ChunkStore& store, const TestChunk& chunk) {
+inline absl::StatusOr<ChunkStore::WriteResult> WriteNow(ChunkStore& store, const TestChunk& chunk,
+                                                        uint64_t quota = 0) {
   absl::StatusOr<ChunkStore::WriteResult> result;
   absl::Notification done;
-  store.Write(kTestContainer, WireChunk(chunk), Encoded(chunk), Soon(), [&](auto outcome) {
-    result = std::move(outcome);
-    done.Notify();
-  });
+  store.Write(
+      kTestContainer, WireChunk(chunk), Encoded(chunk), Soon(),
+      [&](auto outcome) {
+        result = std::move(outcome);
+        done.Notify();
+      },
+      quota);
   done.WaitForNotification();
   return result;
 }

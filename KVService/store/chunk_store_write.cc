@@ -31,6 +31,8 @@ struct ChunkStore::Writing {
   PartitionDigest partition{};
   uint64_t parent_hash = 0;
   bool by_parent = false;
+  uint64_t quota = 0;  // of the partition
+  uint64_t size = 0;   // of the first waiter's chunk
   uint64_t footprint = 0;
   absl::Time start;
   // Guarded by the store's mutex, but for the first waiter.
@@ -53,7 +55,7 @@ struct ChunkStore::Deleting {
 // ---- Write
 
 void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
-                       absl::Time deadline, WriteDone done) {
+                       absl::Time deadline, WriteDone done, uint64_t partition_quota) {
   if (absl::Status valid = ValidateChunk(chunk); !valid.ok())
     return std::move(done)(std::move(valid));
   const PartitionDigest partition = DigestPartition(chunk.partition_key);
@@ -92,6 +94,7 @@ void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Sli
   writing->partition = partition;
   writing->parent_hash = chunk.parent_hash;
   writing->by_parent = by_parent;
+  writing->quota = partition_quota;
   writing->start = absl::Now();
   if (!shared_) return StartWrite(std::move(writing), std::move(waiter));
   containers_.Open(container, SharedContainers::Use::kWrite,
@@ -102,24 +105,55 @@ void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Sli
                    });
 }
 
+absl::Status ChunkStore::CheckQuotas(const Writing& writing, uint64_t size) const {
+  const uint64_t account_quota =
+      options_.account_quota ? options_.account_quota(writing.container) : 0;
+  if (writing.quota == 0 && account_quota == 0) return absl::OkStatus();
+  uint64_t of_partition = index_.FootprintOf(writing.id.space) + size;
+  uint64_t of_account = account_quota == 0 ? 0 : size;
+  if (account_quota != 0) of_account += index_.FootprintOfAccount(writing.container.account);
+  for (const auto& [id, other] : writing_) {
+    if (id.space == writing.id.space) of_partition += other->size;
+    if (other->container.account == writing.container.account) of_account += other->size;
+  }
+  const auto error = [size](const char* of, uint64_t held, uint64_t quota) {
+    return absl::ResourceExhaustedError(fmt::format(
+        "the {} holds {} of the {} bytes of its quota, and this block has {}: raise the "
+        "quota, or store elsewhere",
+        of, held - size, quota, size));
+  };
+  if (writing.quota != 0 && of_partition > writing.quota) {
+    return error("partition", of_partition, writing.quota);
+  }
+  if (account_quota != 0 && of_account > account_quota) {
+    return error("account", of_account, account_quota);
+  }
+  return absl::OkStatus();
+}
+
 void ChunkStore::StartWrite(std::shared_ptr<Writing> writing, WriteWaiter waiter) {
   bool there = false;
+  absl::Status within_quota;
+  writing->size = waiter.blob.data.size();
   {
     absl::MutexLock lock(&mutex_);
     // Another one's write may have ended since Write looked: one that is there, and can be evicted,
     // must not be written as well.
     there = index_.Contains(writing->id);
     if (!there) {
-      std::shared_ptr<Writing>& slot = writing_[writing->id];
-      if (slot) {
-        slot->waiters.push_back(std::move(waiter));
+      if (const auto it = writing_.find(writing->id); it != writing_.end()) {
+        it->second->waiters.push_back(std::move(waiter));
         return;
       }
-      slot = writing;
+      within_quota = CheckQuotas(*writing, writing->size);
+    }
+    if (!there && within_quota.ok()) {
+      writing_.emplace(writing->id, writing);
       writes_by_parent_ += writing->by_parent;
       writing->waiters.push_back(std::move(waiter));
     }
   }
+  if (!within_quota.ok()) return std::move(waiter.done)(within_quota);
   if (there) return std::move(waiter.done)(WriteResult{});
   StartPut(std::move(writing));
 }

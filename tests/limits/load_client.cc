@@ -65,8 +65,8 @@ class Load {
     args.SetMaxSendMessageSize(-1);
     args.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
     for (int i = 0; i < options.connections; ++i) {
-      stubs_.push_back(std::make_unique<grpc::GenericStub>(grpc::CreateCustomChannel(
-          options.server, grpc::InsecureChannelCredentials(), args)));
+      stubs_.push_back(std::make_unique<grpc::GenericStub>(
+          grpc::CreateCustomChannel(options.server, grpc::InsecureChannelCredentials(), args)));
     }
   }
 
@@ -107,7 +107,8 @@ class Load {
     }
     void* tag = nullptr;
     bool ok = false;
-    while (open_ > 0 && queue_.Next(&tag, &ok)) Ended(std::unique_ptr<Call>(static_cast<Call*>(tag)));
+    while (open_ > 0 && queue_.Next(&tag, &ok))
+      Ended(std::unique_ptr<Call>(static_cast<Call*>(tag)));
   }
 
   nlohmann::json Report() {
@@ -119,8 +120,8 @@ class Load {
     };
     nlohmann::json codes = nlohmann::json::object();
     for (const auto& [code, count] : codes_) codes[std::to_string(code)] = count;
-    return {{"codes", codes}, {"hints", hints_}, {"p50_us", at(0.5)}, {"p99_us", at(0.99)},
-            {"max_us", at(1)}, {"errors", errors_}};
+    return {{"codes", codes},     {"hints", hints_}, {"p50_us", at(0.5)},
+            {"p99_us", at(0.99)}, {"max_us", at(1)}, {"errors", errors_}};
   }
 
  private:
@@ -144,34 +145,38 @@ class Load {
     chunk.partition_key = options_.partition;
     chunk.tokens = TokensOf(number);
     const wire::Frame frame = wire::FrameWriteRequest(kResource, kContainer, chunk, buffer_.size());
-    const grpc::Slice slices[] = {grpc::Slice(frame.head),
-                                  grpc::Slice(buffer_.data(), buffer_.size(), grpc::Slice::STATIC_SLICE),
-                                  grpc::Slice(frame.tail)};
+    const grpc::Slice slices[] = {
+        grpc::Slice(frame.head),
+        grpc::Slice(buffer_.data(), buffer_.size(), grpc::Slice::STATIC_SLICE),
+        grpc::Slice(frame.tail)};
     return {slices, 3};
   }
 
   void Prepare(grpc::ClientContext* context) {
-    context->set_deadline(std::chrono::system_clock::now() +
-                          std::chrono::milliseconds(static_cast<int64_t>(options_.deadline_s * 1e3)));
+    context->set_deadline(
+        std::chrono::system_clock::now() +
+        std::chrono::milliseconds(static_cast<int64_t>(options_.deadline_s * 1e3)));
     context->set_wait_for_ready(true);
     if (!options_.token.empty()) {
       context->AddMetadata("authorization", "Bearer " + options_.token);
     }
   }
 
-  bool CallNow(const std::string& method, const grpc::ByteBuffer& request, grpc::ByteBuffer* answer) {
+  bool CallNow(const std::string& method, const grpc::ByteBuffer& request,
+               grpc::ByteBuffer* answer) {
     grpc::CompletionQueue queue;
     grpc::ClientContext context;
     Prepare(&context);
-    auto reader = stubs_[0]->PrepareUnaryCall(&context, "/kvstore.KVStoreService/" + method, request,
-                                              &queue);
+    auto reader =
+        stubs_[0]->PrepareUnaryCall(&context, "/kvstore.KVStoreService/" + method, request, &queue);
     reader->StartCall();
     grpc::Status status;
     reader->Finish(answer, &status, nullptr);
     void* tag;
     bool ok;
     queue.Next(&tag, &ok);
-    if (!status.ok()) std::fprintf(stderr, "%s: %s\n", method.c_str(), status.error_message().c_str());
+    if (!status.ok())
+      std::fprintf(stderr, "%s: %s\n", method.c_str(), status.error_message().c_str());
     return status.ok();
   }
 
@@ -182,9 +187,9 @@ class Load {
     Prepare(&call->context);
     const uint64_t number = next_++;
     if (options_.rate > 0) {
-      std::this_thread::sleep_until(begin_ + std::chrono::duration_cast<Clock::duration>(
-                                                 std::chrono::duration<double>(
-                                                     static_cast<double>(number) / options_.rate)));
+      std::this_thread::sleep_until(
+          begin_ + std::chrono::duration_cast<Clock::duration>(
+                       std::chrono::duration<double>(static_cast<double>(number) / options_.rate)));
     }
     const bool write = options_.method == "write";
     wire::ReadRequest read{kResource, kContainer, "", ""};
@@ -203,7 +208,8 @@ class Load {
     const auto now = Clock::now();
     ++codes_[call->status.error_code()];
     if (call->status.ok()) {
-      micros_.push_back(std::chrono::duration_cast<std::chrono::microseconds>(now - call->start).count());
+      micros_.push_back(
+          std::chrono::duration_cast<std::chrono::microseconds>(now - call->start).count());
     } else if (errors_.size() < 5) {
       errors_.push_back(call->status.error_message());
     }
