@@ -11,6 +11,7 @@ import urllib.parse
 import grpc
 from azurite import ACCOUNT, KEY, Azurite
 from kvserver import BLOCK, Server, lookup_request, read_request, write_request
+from metrics import Metrics, free_port
 
 MIB = 1 << 20
 BUFFER_BYTES = 1_258_291
@@ -240,6 +241,35 @@ class AzureMemoryTest(unittest.TestCase):
                 self.assertGreater(len(pusher.stored), before)
                 places = self.locations_of(server.stub(), pusher.stored)
                 self.assertEqual(read_all(server, places, LONG_S), len(pusher.stored))
+
+    def test_calls_whose_clients_go_away_end_at_once(self):
+        port = free_port()
+        with Azurite() as azurite:
+            storage = FaultyStorage(azurite)
+            with FaultyServer(storage, "--metrics-port", str(port)) as server:
+                pusher = Pusher(server, PENDING_WRITES)
+                self.fill(pusher, 70)  # of which RAM keeps less than half
+                stub = server.stub()
+                places = self.locations_of(stub, pusher.stored[:READS_AT_ONCE])
+                storage.set_mode("stall")  # for which a fetch would wait for 30 s
+                calls = [stub.Read.future(read_request(place, resource=ACCOUNT), timeout=LONG_S)
+                         for _, place in places]
+                stream = stub.StreamingRead(
+                    iter([read_request(place, resource=ACCOUNT) for _, place in places]),
+                    timeout=LONG_S)
+                self.wait_for_calls(port, READS_AT_ONCE + 1, 10)
+                for call in calls:
+                    call.cancel()
+                stream.cancel()
+                self.wait_for_calls(port, 0, 10)
+                storage.set_mode("pass")
+                self.assertEqual(read_all(server, places, LONG_S), len(places))
+
+    def wait_for_calls(self, port, wanted, patience_s):
+        end = time.monotonic() + patience_s
+        while (calls := Metrics(port)("running_calls")) != wanted:
+            self.assertLess(time.monotonic(), end, f"{calls} calls run, not {wanted}")
+            time.sleep(0.05)
 
     def test_a_server_that_kept_more_would_be_seen(self):
         with Azurite() as azurite:

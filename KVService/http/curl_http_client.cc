@@ -49,7 +49,9 @@ HttpClient::CallId CurlHttpClient::Send(HttpRequest request, Done done) {
   // The id says which loop has it.
   const size_t loop = PickLoop();
   const CallId call = next_.fetch_add(1, std::memory_order_relaxed) * loops_.size() + loop;
+  const std::shared_ptr<Cancellation> cancellation = request.cancellation;
   loops_[loop]->Send(call, std::move(request), std::move(done));
+  if (cancellation != nullptr) cancellation->OnCancel([this, call] { Cancel(call); });
   return call;
 }
 

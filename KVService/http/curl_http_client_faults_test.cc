@@ -228,6 +228,18 @@ TEST(CurlHttpClientFaultsTest, ARequestWithoutADeadlineIsBoundedToo) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(SendNow(client, request).status()));
 }
 
+TEST(CurlHttpClientFaultsTest, ACancellationEndsItsRequestNowOrWhenItComes) {
+  TestServer server(Stall());
+  CurlHttpClient client(OneConnection());
+  HttpRequest request = Request(HttpMethod::kGet, server.Url("/"));
+  request.cancellation = std::make_shared<Cancellation>();
+  auto running = SendAsync(client, request);
+  WaitForRequests(server, 1);
+  request.cancellation->Cancel();
+  EXPECT_TRUE(absl::IsCancelled(running.get().status()));
+  EXPECT_TRUE(absl::IsCancelled(SendNow(client, request).status())) << "cancelled before";
+}
+
 TEST(CurlHttpClientFaultsTest, CancelEndsWhatRunsAndWhatWaits) {
   TestServer server([](const TestRequest& request, TestConnection& connection) {
     request.target == "/stall" ? connection.WaitForPeerToClose() : connection.Reply(200, "");

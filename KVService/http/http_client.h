@@ -5,10 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "KVCommon/patience.h"
 #include "KVCommon/slice.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -36,6 +38,7 @@ struct HttpRequest {
   HttpHeaders headers;
   std::vector<Slice> body;  // sent one behind the other, without being joined
   absl::Time deadline = absl::InfiniteFuture();
+  std::shared_ptr<Cancellation> cancellation;                 // as Cancel, unless null
   absl::Duration connect_timeout = absl::InfiniteDuration();  // where shorter than the client's
   bool direct = false;                       // past the client's proxy: link-local services
   size_t expected_response_bytes = 0;        // where the server may not say; a hint
@@ -66,7 +69,7 @@ class HttpClient {
   //   UNAVAILABLE          could not connect, or the connection broke: worth another try. Whether
   //                        the server acted on the request is unknown
   //   DEADLINE_EXCEEDED    the request's deadline, or the client's own bound
-  //   CANCELLED            Cancel or Shutdown
+  //   CANCELLED            Cancel, the request's cancellation, or Shutdown
   //   RESOURCE_EXHAUSTED   too many requests wait, or the response is larger than allowed
   //   INVALID_ARGUMENT     the URL or a header
   //   FAILED_PRECONDITION  TLS: the certificate or its authority

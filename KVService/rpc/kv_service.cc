@@ -164,7 +164,8 @@ void KVService::OnRead(UnaryCall* call) {
     if (!guard.ok()) return answer(guard.status());
     call->read_guard = *std::move(guard);
   }
-  store_.Read(read->container, read->location, call->deadline(), answer);
+  // The call lives until this returns, however soon it is answered.
+  call->store_read = store_.Read(read->container, read->location, call->deadline(), answer);
 }
 
 void KVService::OnWrite(UnaryCall* call) {

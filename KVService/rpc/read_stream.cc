@@ -112,10 +112,32 @@ void ReadStream::Received(bool ok) {
   if (!read.ok()) return;
   // The slot is not ready, which keeps the stream until the store has called back.
   if (!guard.ok()) return Fetched(sequence, guard.status());
-  service_.store().Read(read->container, read->location, deadline_,
-                        [this, sequence](absl::StatusOr<ChunkStore::ReadResult> result) {
-                          Fetched(sequence, std::move(result));
-                        });
+  // The stream lives until this returns, however soon it is answered.
+  const uint64_t number =
+      service_.store().Read(read->container, read->location, deadline_,
+                            [this, sequence](absl::StatusOr<ChunkStore::ReadResult> result) {
+                              Fetched(sequence, std::move(result));
+                            });
+  bool abandon = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (sequence < first_) return;  // answered, and sent
+    slots_[sequence - first_].store_read = number;
+    abandon = broken_;
+  }
+  if (abandon) service_.store().Abandon(number);
+}
+
+void ReadStream::AbandonFetches() {
+  std::vector<uint64_t> reads;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!broken_) return;
+    for (const Slot& slot : slots_) {
+      if (!slot.ready && slot.store_read != 0) reads.push_back(slot.store_read);
+    }
+  }
+  for (const uint64_t read : reads) service_.store().Abandon(read);
 }
 
 absl::StatusOr<std::unique_ptr<ReadGuard>> ReadStream::Guard(const LocatedRead& read) const {
@@ -162,6 +184,7 @@ void ReadStream::Done(bool /*ok*/) {
     actions = Next();
   }
   Perform(actions);
+  AbandonFetches();
   End();
 }
 

@@ -61,6 +61,7 @@ class ReadStream final {
  private:
   struct Slot {
     bool ready = false;
+    uint64_t store_read = 0;
     int64_t bytes = 0;
     Stopwatch watch;
     std::unique_ptr<ReadGuard> guard;
@@ -93,6 +94,8 @@ class ReadStream final {
   // Null where no guard is needed. Asks anew for every request: a stream outlives a token that is
   // taken back.
   absl::StatusOr<std::unique_ptr<ReadGuard>> Guard(const LocatedRead& read) const;
+  // Lets the store know that nobody waits for what is being fetched.
+  void AbandonFetches();
   void Fetched(uint64_t sequence, absl::StatusOr<ChunkStore::ReadResult> result);
   void Sent(bool ok);
   void Finished(bool ok);

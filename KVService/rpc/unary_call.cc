@@ -12,14 +12,28 @@ void UnaryCall::Await(const Method* method, KVService* service,
 UnaryCall::UnaryCall(const Method* method, KVService* service, grpc::ServerCompletionQueue* queue)
     : method_(method), service_(service), queue_(queue) {
   record.rpc = method->name;
+  context_.AsyncNotifyWhenDone(over_.tag());
   service->AwaitCall(*method, &context_, &request_, &stream_, queue, tag());
 }
 
 void UnaryCall::Happened(bool ok) {
   if (state_ == kAwaited && ok) return Came();
   if (state_ == kReceiving) return Received(ok);
+  if (state_ == kAwaited) {  // the server ends; there is no call to be over
+    delete this;
+    return;
+  }
   if (state_ == kRunning) service_->gate().Leave();
-  delete this;
+  End();
+}
+
+void UnaryCall::IsOver(bool /*ok*/) {
+  if (store_read != 0 && context_.IsCancelled()) service_->store().Abandon(store_read);
+  End();
+}
+
+void UnaryCall::End() {
+  if (--ends_due_ == 0) delete this;
 }
 
 void UnaryCall::Came() {

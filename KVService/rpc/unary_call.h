@@ -48,6 +48,7 @@ class UnaryCall final : private CallEvent {
   // Who calls; empty where the server does not ask.
   const std::optional<Caller>& caller() const { return caller_; }
   std::unique_ptr<ReadGuard> read_guard;  // of a Read that has one
+  uint64_t store_read = 0;                // the store's number of it
 
   const Stopwatch& watch() const { return watch_; }
   absl::Time deadline() const { return DeadlineOf(context_.deadline()); }
@@ -57,7 +58,17 @@ class UnaryCall final : private CallEvent {
 
  private:
   UnaryCall(const Method* method, KVService* service, grpc::ServerCompletionQueue* queue);
+  // That the call is over: answered, or its client gone.
+  struct Over final : CallEvent {
+    explicit Over(UnaryCall* call) : call(call) {}
+    void Happened(bool ok) override { call->IsOver(ok); }
+    void* tag() { return static_cast<CallEvent*>(this); }
+    UnaryCall* const call;
+  };
+
   void Happened(bool ok) override;
+  void IsOver(bool ok);
+  void End();
   void Came();
   void Received(bool ok);
   void Send(const absl::Status& status);
@@ -69,6 +80,8 @@ class UnaryCall final : private CallEvent {
   grpc::ServerContext context_;
   grpc::ByteBuffer request_;
   Stream stream_{&context_};
+  Over over_{this};
+  int ends_due_ = 2;  // the last event of its own, and that it is over
   Stopwatch watch_;
   std::optional<Caller> caller_;
   Admission::Call admitted_;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "KVCommon/patience.h"
 #include "KVCommon/slice.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -69,8 +70,9 @@ class BlobStore {
   virtual void Put(BlobId id, Blob blob, absl::Time deadline,
                    absl::AnyInvocable<void(absl::Status) &&> done) = 0;
 
-  // The whole blob, its checksum verified.
-  virtual void Get(BlobId id, absl::Time deadline,
+  // The whole blob, its checksum verified. CANCELLED where it takes long and is cancelled
+  // meanwhile.
+  virtual void Get(BlobId id, Patience patience,
                    absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) = 0;
 
   // Removes the blob; NOT_FOUND where there is none. Gets that run see all of it or NOT_FOUND.

@@ -25,7 +25,9 @@ struct ChunkStore::Fetching {
   uint64_t size = 0;  // as far as it is known
   std::optional<PrefixIndex::Handle> handle;
   absl::Time start;
-  std::vector<ReadDone> waiters;
+  bool begun = false;
+  std::shared_ptr<Cancellation> cancellation = std::make_shared<Cancellation>();
+  std::vector<ReadWaiter> waiters;
 };
 
 absl::StatusOr<std::unique_ptr<ChunkStore>> ChunkStore::Open(ChunkStoreOptions options,
@@ -129,44 +131,55 @@ void ChunkStore::End() {
 
 // ---- Read
 
-void ChunkStore::Read(const Container& container, std::string_view location, absl::Time deadline,
-                      ReadDone done) {
-  if (!Begin()) return std::move(done)(ClosedError());
+uint64_t ChunkStore::Read(const Container& container, std::string_view location,
+                          absl::Time deadline, ReadDone done) {
+  const uint64_t number = last_read_.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (!Begin()) {
+    std::move(done)(ClosedError());
+    return number;
+  }
   done = [this, done = std::move(done)](absl::StatusOr<ReadResult> result) mutable {
     std::move(done)(std::move(result));
     End();
   };
-  if (!shared_) return ReadAt(locations_, container, location, deadline, std::move(done));
-  containers_.Open(container, SharedContainers::Use::kRead,
-                   [this, container, location = std::string(location), deadline,
-                    done = std::move(done)](absl::StatusOr<const LocationCodec*> codec) mutable {
-                     if (!codec.ok()) return std::move(done)(codec.status());
-                     ReadAt(**codec, container, location, deadline, std::move(done));
-                   });
+  ReadWaiter waiter{number, std::move(done)};
+  if (!shared_) {
+    ReadAt(locations_, container, location, deadline, std::move(waiter));
+    return number;
+  }
+  containers_.Open(
+      container, SharedContainers::Use::kRead,
+      [this, container, location = std::string(location), deadline,
+       waiter = std::move(waiter)](absl::StatusOr<const LocationCodec*> codec) mutable {
+        if (!codec.ok()) return std::move(waiter.done)(codec.status());
+        ReadAt(**codec, container, location, deadline, std::move(waiter));
+      });
+  return number;
 }
 
 void ChunkStore::ReadAt(const LocationCodec& codec, const Container& container,
-                        std::string_view location, absl::Time deadline, ReadDone done) {
+                        std::string_view location, absl::Time deadline, ReadWaiter waiter) {
   const std::optional<NamedBlock> block = codec.Decode(container, location);
-  if (!block) return std::move(done)(absl::Status(absl::StatusCode::kNotFound, ""));
+  if (!block) return std::move(waiter.done)(absl::Status(absl::StatusCode::kNotFound, ""));
   const BlockId id{SpaceOf(container, block->partition), block->version};
   if (Slice chunk = ram_.Get(id); !chunk.empty()) {
-    return std::move(done)(ReadResult{std::move(chunk), 0});
+    return std::move(waiter.done)(ReadResult{std::move(chunk), 0});
   }
   if (absl::Now() >= deadline) {
-    return std::move(done)(
+    return std::move(waiter.done)(
         absl::DeadlineExceededError("the deadline passed before the read began"));
   }
-  Fetch(container, block->partition, id, std::move(done));
+  Fetch(container, block->partition, id, std::move(waiter));
 }
 
 void ChunkStore::Fetch(const Container& container, const PartitionDigest& partition,
-                       const BlockId& id, ReadDone done) {
+                       const BlockId& id, ReadWaiter waiter) {
   {
     absl::MutexLock lock(&mutex_);
+    if (waiter.number != 0) read_waits_for_.emplace(waiter.number, id);
     std::shared_ptr<Fetching>& fetching = fetching_[id];
     if (fetching) {
-      fetching->waiters.push_back(std::move(done));
+      fetching->waiters.push_back(std::move(waiter));
       return;
     }
     fetching = std::make_shared<Fetching>();
@@ -175,10 +188,34 @@ void ChunkStore::Fetch(const Container& container, const PartitionDigest& partit
     fetching->size = index_.FootprintOf(id);
     fetching->handle = index_.HandleOf(id);
     fetching->start = absl::Now();
-    fetching->waiters.push_back(std::move(done));
+    fetching->waiters.push_back(std::move(waiter));
     waiting_fetches_.push_back(fetching);
   }
   StartFetches();
+}
+
+void ChunkStore::Abandon(uint64_t read) {
+  std::shared_ptr<Fetching> fetching;
+  ReadWaiter waiter;
+  bool last = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto waits = read_waits_for_.find(read);
+    if (waits == read_waits_for_.end()) return;
+    fetching = fetching_.at(waits->second);
+    read_waits_for_.erase(waits);
+    const auto its = std::find_if(fetching->waiters.begin(), fetching->waiters.end(),
+                                  [read](const ReadWaiter& w) { return w.number == read; });
+    waiter = std::move(*its);
+    fetching->waiters.erase(its);
+    last = fetching->waiters.empty();
+    if (last && !fetching->begun) {
+      std::erase(waiting_fetches_, fetching);
+      fetching_.erase(fetching->id);
+    }
+  }
+  if (last) fetching->cancellation->Cancel();
+  std::move(waiter.done)(absl::CancelledError("nobody waits for it any more"));
 }
 
 void ChunkStore::StartFetches() {
@@ -189,13 +226,14 @@ void ChunkStore::StartFetches() {
       const uint64_t size = waiting_fetches_.front()->size;
       if (fetch_bytes_ > 0 && fetch_bytes_ + size > options_.max_fetch_bytes) break;
       fetch_bytes_ += size;
+      waiting_fetches_.front()->begun = true;
       fit.push_back(std::move(waiting_fetches_.front()));
       waiting_fetches_.pop_front();
     }
   }
   for (const std::shared_ptr<Fetching>& fetching : fit) {
     storage_->Get(
-        fetching->blob_id, absl::Now() + kFetchTimeout,
+        fetching->blob_id, Patience(absl::Now() + kFetchTimeout, fetching->cancellation),
         [this, id = fetching->id](absl::StatusOr<Blob> blob) { FinishFetch(id, std::move(blob)); });
   }
 }
@@ -205,11 +243,20 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
   {
     absl::MutexLock lock(&mutex_);
     const auto it = fetching_.find(id);
-    fetching = std::move(it->second);
-    fetching_.erase(it);
-    fetch_bytes_ -= fetching->size;
+    fetch_bytes_ -= it->second->size;
+    // Who came after the last one had gone waits for a fetch of their own.
+    if (absl::IsCancelled(blob.status()) && it->second->cancellation->cancelled() &&
+        !it->second->waiters.empty()) {
+      it->second->cancellation = std::make_shared<Cancellation>();
+      waiting_fetches_.push_back(it->second);
+    } else {
+      fetching = std::move(it->second);
+      fetching_.erase(it);
+      for (const ReadWaiter& waiter : fetching->waiters) read_waits_for_.erase(waiter.number);
+    }
   }
   StartFetches();
+  if (fetching == nullptr) return;
   const std::optional<PrefixIndex::Handle> handle = fetching->handle;
   absl::StatusOr<ReadResult> result = absl::Status(absl::StatusCode::kNotFound, "");
   if (blob.ok()) {
@@ -244,7 +291,7 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
   } else {
     result = blob.status();
   }
-  for (ReadDone& waiter : fetching->waiters) std::move(waiter)(result);
+  for (ReadWaiter& waiter : fetching->waiters) std::move(waiter.done)(result);
 }
 
 void ChunkStore::RemoveDamaged(const BlobId& blob) {

@@ -125,8 +125,14 @@ class ChunkStore : private BlobListener {
 
   // The chunk at a location of this container; NOT_FOUND, without a message, where there is none:
   // evicted, corrupt (it is removed), or no location that this store gave out.
-  void Read(const Container& container, std::string_view location, absl::Time deadline,
-            ReadDone done);
+  //
+  // Gives a number to Abandon it by.
+  uint64_t Read(const Container& container, std::string_view location, absl::Time deadline,
+                ReadDone done);
+  // Nobody waits for that read any more: where it waits for the storage it ends at once, with
+  // CANCELLED, and so does the storage's work once nobody else waits for that. Nothing where it has
+  // ended.
+  void Abandon(uint64_t read);
 
   // Stores a chunk under its version, or succeeds at once where that is there. `encoded` is its
   // canonical serialization; `chunk` says what it holds. OK once it is as durable as the storage
@@ -184,10 +190,14 @@ class ChunkStore : private BlobListener {
   void Prefetch(const Container& container, const PartitionDigest& partition,
                 std::span<const BlockId> blocks);
 
+  struct ReadWaiter {
+    uint64_t number = 0;  // 0: cannot be abandoned
+    ReadDone done;
+  };
   void ReadAt(const LocationCodec& codec, const Container& container, std::string_view location,
-              absl::Time deadline, ReadDone done);
+              absl::Time deadline, ReadWaiter waiter);
   void Fetch(const Container& container, const PartitionDigest& partition, const BlockId& id,
-             ReadDone done);
+             ReadWaiter waiter);
   // Starts the fetches that fit.
   void StartFetches();
   void StartWrite(std::shared_ptr<Writing> writing, WriteWaiter waiter);
@@ -240,6 +250,7 @@ class ChunkStore : private BlobListener {
   // The blocks being fetched from storage: concurrent reads of one block share one fetch.
   absl::flat_hash_map<BlockId, std::shared_ptr<Fetching>> fetching_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::shared_ptr<Fetching>> waiting_fetches_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<uint64_t, BlockId> read_waits_for_ ABSL_GUARDED_BY(mutex_);
   uint64_t fetch_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of those that run
   // The versions being deleted, each with the put that waits for that.
   struct Doomed {
@@ -257,6 +268,7 @@ class ChunkStore : private BlobListener {
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 
+  std::atomic<uint64_t> last_read_ = 0;
   std::atomic<uint64_t> pending_write_bytes_ = 0;
   std::atomic<uint64_t> corrupt_chunks_ = 0;
   std::atomic<uint64_t> evicted_chunks_ = 0;

@@ -192,10 +192,10 @@ void ChunkStore::Prefetch(const Container& container, const PartitionDigest& par
       prefetching_.fetch_sub(1);
       return;
     }
-    Fetch(container, partition, id, [this](const absl::StatusOr<ReadResult>&) {
-      prefetching_.fetch_sub(1);
-      End();
-    });
+    Fetch(container, partition, id, {.done = [this](const absl::StatusOr<ReadResult>&) {
+            prefetching_.fetch_sub(1);
+            End();
+          }});
   }
 }
 

@@ -501,5 +501,91 @@ TEST_F(ChunkStoreTest, FetchesBeyondTheirBytesWaitForOthersToEnd) {
   }
 }
 
+TEST_F(ChunkStoreTest, AReadThatNobodyWaitsForEndsAtOnce) {
+  Open(0, NoMemory());
+  const TestChunk chunk{.hash = 1, .tokens = BlockOf(1), .buffer = "one"};
+  ASSERT_TRUE(WriteNow(*store_, chunk).ok());
+  const std::string location = LookupNow(*store_, chunk.tokens, {1}).front().location;
+  storage_->HoldCallbacks();
+  std::vector<absl::StatusOr<ChunkStore::ReadResult>> results(3, absl::UnknownError("none yet"));
+  std::vector<uint64_t> reads;
+  for (auto& result : results) {
+    reads.push_back(store_->Read(kTestContainer, location, Soon(),
+                                 [&result](auto outcome) { result = std::move(outcome); }));
+  }
+  store_->Abandon(reads[1]);
+  EXPECT_TRUE(absl::IsCancelled(results[1].status()));
+  EXPECT_TRUE(absl::IsUnknown(results[0].status())) << "the others wait on";
+  store_->Abandon(reads[1]);
+  store_->Abandon(12345);
+  storage_->ReleaseCallbacks();
+  EXPECT_EQ(BufferOf(results[0]->chunk), "one");
+  EXPECT_EQ(BufferOf(results[2]->chunk), "one");
+  store_->Abandon(reads[0]);
+}
+
+// As a storage that takes long: it gives up what is cancelled.
+class SlowStore : public MemoryBlobStore {
+ public:
+  using MemoryBlobStore::MemoryBlobStore;
+  void Get(BlobId id, Patience patience,
+           absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override {
+    ++gets;
+    if (!slow) return MemoryBlobStore::Get(std::move(id), std::move(patience), std::move(done));
+    auto shared = std::make_shared<decltype(done)>(std::move(done));
+    patience.cancellation->OnCancel([this, shared]() mutable {
+      ++cancelled;
+      answer = [shared] { (std::move(*shared))(absl::CancelledError("as asked")); };
+      if (!late) std::exchange(answer, nullptr)();
+    });
+  }
+
+  bool slow = false;
+  bool late = false;  // what is cancelled ends only when `answer` is called
+  std::function<void()> answer;
+  int gets = 0;
+  int cancelled = 0;
+};
+
+TEST(ChunkStoreCancellationTest, TheLastReadThatIsAbandonedEndsTheStoragesWork) {
+  auto storage = std::make_unique<SlowStore>();
+  SlowStore& slow = *storage;
+  ChunkStoreOptions options = NoMemory();
+  options.max_fetch_bytes = 1;  // one at a time
+  auto store = *ChunkStore::Open(options, std::move(storage));
+  std::vector<std::string> locations;
+  for (uint64_t hash : {1, 2}) {
+    const TestChunk chunk{.hash = hash, .tokens = BlockOf(static_cast<Token>(hash))};
+    ASSERT_TRUE(WriteNow(*store, chunk).ok());
+    locations.push_back(LookupNow(*store, chunk.tokens, {hash}).front().location);
+  }
+  slow.slow = true;
+  slow.gets = 0;
+  std::vector<absl::Status> ends(4, absl::UnknownError("runs"));
+  const auto read = [&](const std::string& location, absl::Status* end) {
+    return store->Read(kTestContainer, location, Soon(),
+                       [end](const auto& outcome) { *end = outcome.status(); });
+  };
+  const uint64_t first = read(locations[0], &ends[0]), second = read(locations[0], &ends[1]);
+  const uint64_t waiting = read(locations[1], &ends[2]);
+  EXPECT_EQ(slow.gets, 1);
+  store->Abandon(waiting);
+  EXPECT_TRUE(absl::IsCancelled(ends[2])) << "it never began";
+  EXPECT_EQ(slow.cancelled, 0);
+  store->Abandon(first);
+  EXPECT_EQ(slow.cancelled, 0) << "another waits for it";
+  slow.late = true;
+  store->Abandon(second);
+  EXPECT_EQ(slow.cancelled, 1);
+  // Who asks while the cancelled fetch ends gets one of their own.
+  read(locations[0], &ends[3]);
+  EXPECT_EQ(slow.gets, 1);
+  slow.slow = false;
+  std::exchange(slow.answer, nullptr)();
+  EXPECT_EQ(slow.gets, 2);
+  EXPECT_TRUE(ends[3].ok()) << ends[3];
+  EXPECT_TRUE(store->Close().ok());
+}
+
 }  // namespace
 }  // namespace kvstore

@@ -21,7 +21,7 @@ struct AzureBlobStore::Op {
   Kind kind;
   BlobId id;
   Blob blob;  // to be put
-  absl::Time deadline;
+  Patience patience;
   // One of these, as the kind says.
   absl::AnyInvocable<void(absl::Status) &&> done;
   absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> got;
@@ -75,8 +75,8 @@ absl::Status AzureBlobStore::Begin(Op& op) {
   KV_RETURN_IF_ERROR(azure::CheckId(op.id));
   if (op.kind == Op::Kind::kPut) KV_RETURN_IF_ERROR(azure::CheckBlob(op.blob));
   const absl::Time now = absl::Now();
-  if (op.deadline <= now) return absl::DeadlineExceededError("the deadline had passed");
-  op.deadline = std::min(op.deadline, now + options_.max_time);
+  if (op.patience.deadline <= now) return absl::DeadlineExceededError("the deadline had passed");
+  op.patience.deadline = std::min(op.patience.deadline, now + options_.max_time);
   KV_ASSIGN_OR_RETURN(Place place, PlaceOf(op.id.account, op.id.container));
   op.container = std::move(place.container);
   op.name = place.prefix + azure::EncodeBlobName(op.id.name);
@@ -138,7 +138,7 @@ void AzureBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
 
 void AzureBlobStore::SendPut(std::unique_ptr<Op> op) {
   Op& o = *op;
-  o.container->PutIfAbsent(o.name, o.blob.data, azure::MetadataOf(o.blob), o.deadline,
+  o.container->PutIfAbsent(o.name, o.blob.data, azure::MetadataOf(o.blob), o.patience.deadline,
                            [this, op = std::move(op)](absl::Status status) mutable {
                              {
                                const uint64_t bytes = op->blob.data.size();
@@ -183,7 +183,7 @@ void AzureBlobStore::Share(std::unique_ptr<Op> op, absl::Status status) {
 void AzureBlobStore::RefusePut(std::unique_ptr<Op> op) {
   Op& o = *op;
   o.container->Properties(
-      o.name, o.deadline,
+      o.name, o.patience.deadline,
       [this, op = std::move(op)](const absl::StatusOr<BlobProperties>& found) mutable {
         absl::Status status = found.status();
         if (status.ok()) {
@@ -197,10 +197,10 @@ void AzureBlobStore::RefusePut(std::unique_ptr<Op> op) {
       });
 }
 
-void AzureBlobStore::Get(BlobId id, absl::Time deadline,
+void AzureBlobStore::Get(BlobId id, Patience patience,
                          absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) {
   auto op = std::make_unique<Op>(
-      Op{Op::Kind::kGet, std::move(id), Blob(), deadline, nullptr, std::move(done)});
+      Op{Op::Kind::kGet, std::move(id), Blob(), std::move(patience), nullptr, std::move(done)});
   if (absl::Status refused = Begin(*op); !refused.ok()) {
     return std::move(op->got)(std::move(refused));
   }
@@ -211,7 +211,7 @@ void AzureBlobStore::SendGet(std::unique_ptr<Op> op) {
   ++op->attempts;
   Op& o = *op;
   o.container->Get(
-      o.name, options_.check_md5, o.deadline,
+      o.name, options_.check_md5, o.patience,
       [this, op = std::move(op)](absl::StatusOr<BlobContent> content) mutable {
         absl::StatusOr<Blob> blob =
             content.ok() ? azure::BlobOf(*std::move(content), op->name) : content.status();
@@ -241,12 +241,13 @@ void AzureBlobStore::SendDelete(std::unique_ptr<Op> op) {
   ++op->attempts;
   Op& o = *op;
   o.container->Properties(
-      o.name, o.deadline, [this, op = std::move(op)](absl::StatusOr<BlobProperties> found) mutable {
+      o.name, o.patience.deadline,
+      [this, op = std::move(op)](absl::StatusOr<BlobProperties> found) mutable {
         if (!found.ok()) return Share(std::move(op), found.status());
         const uint64_t size = found->size;
         Op& o = *op;
         o.container->Delete(
-            o.name, found->etag, o.deadline,
+            o.name, found->etag, o.patience.deadline,
             [this, size, op = std::move(op)](absl::Status status) mutable {
               // Another blob has taken the name since.
               if (absl::IsFailedPrecondition(status) && op->attempts < kMaxDeleteAttempts) {

@@ -54,9 +54,9 @@ class OwningStore : public BlobStore {
            absl::AnyInvocable<void(absl::Status) &&> done) override {
     store_.Put(std::move(id), std::move(blob), deadline, std::move(done));
   }
-  void Get(BlobId id, absl::Time deadline,
+  void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override {
-    store_.Get(std::move(id), deadline, std::move(done));
+    store_.Get(std::move(id), std::move(patience), std::move(done));
   }
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override {
     store_.Delete(std::move(id), std::move(done));

@@ -124,9 +124,10 @@ void BlobContainer::ResolvePut(std::unique_ptr<PutOp> op) {
   });
 }
 
-void BlobContainer::Get(std::string name, bool check_md5, absl::Time deadline,
+void BlobContainer::Get(std::string name, bool check_md5, Patience patience,
                         Done<BlobContent> done) {
-  HttpRequest request = Until(deadline, GetBlob(address_, name));
+  HttpRequest request = Until(patience.deadline, GetBlob(address_, name));
+  request.cancellation = std::move(patience.cancellation);
   pipeline_->Send(std::move(request), [name = std::move(name), check_md5, done = std::move(done)](
                                           absl::StatusOr<Exchange> exchange) mutable {
     std::move(done)(ContentOf(std::move(exchange), name, check_md5));

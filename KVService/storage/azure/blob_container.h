@@ -45,7 +45,7 @@ class BlobContainer : public std::enable_shared_from_this<BlobContainer> {
                    StatusDone done);
 
   // Checked against the MD5 that the service keeps, where `check_md5`: DATA_LOSS if it differs.
-  void Get(std::string name, bool check_md5, absl::Time deadline, Done<BlobContent> done);
+  void Get(std::string name, bool check_md5, Patience patience, Done<BlobContent> done);
   // Up to range.size bytes: fewer where the blob ends before. OUT_OF_RANGE if it ends before them.
   void GetRange(std::string name, ByteRange range, absl::Time deadline, Done<BlobContent> done);
 

@@ -36,6 +36,10 @@ struct Pipeline::Op {
   std::string authorization;  // the last attempt's
   bool refused = false;       // once, and authorized anew
   ConcurrencyLimit::Permit permit;
+
+  bool cancelled() const {
+    return request.cancellation != nullptr && request.cancellation->cancelled();
+  }
 };
 
 std::shared_ptr<Pipeline> Pipeline::Make(HttpClient* http, std::shared_ptr<Credential> credential,
@@ -65,6 +69,10 @@ void Pipeline::Begin(std::unique_ptr<Op> op) {
                                absl::StatusOr<ConcurrencyLimit::Permit> permit) mutable {
     if (!permit.ok()) return std::move(op->done)(permit.status());
     op->permit = *permit;
+    if (op->cancelled()) {
+      self->limit_.Release(op->permit, ConcurrencyLimit::Outcome::kOther);
+      return std::move(op->done)(absl::CancelledError("nobody waits for it any more"));
+    }
     self->Authorize(std::move(op));
   });
   if (limit_.waiting() > 0) WatchWaiters();
@@ -101,7 +109,7 @@ void Pipeline::Exchanged(std::unique_ptr<Op> op, absl::StatusOr<HttpResponse> re
   const absl::Time now = absl::Now();
   const absl::Duration delay = RetryDelay(options_.retry, op->attempt, result, now, Random());
   const bool again = verdict != Verdict::kFinal && op->attempt < options_.retry.max_attempts &&
-                     now + delay < op->request.deadline;
+                     !op->cancelled() && now + delay < op->request.deadline;
   // Not throttled: those say that nothing was done.
   op->ambiguous |= result.ok() ? result->sends > 1 : true;
   limit_.Release(op->permit, OutcomeOf(verdict, result.ok()));

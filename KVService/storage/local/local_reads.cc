@@ -27,7 +27,7 @@ absl::Status Missing() { return absl::Status(absl::StatusCode::kNotFound, ""); }
 
 struct LocalBlobStore::GetOp {
   std::string key;
-  absl::Time deadline;
+  Patience patience;
   absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done;
 
   int attempts = 0;
@@ -37,7 +37,7 @@ struct LocalBlobStore::GetOp {
   Buffer buffer;
 };
 
-void LocalBlobStore::Get(BlobId id, absl::Time deadline,
+void LocalBlobStore::Get(BlobId id, Patience patience,
                          absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) {
   absl::Status refused = local::CheckId(id);
   if (refused.ok()) {
@@ -45,13 +45,11 @@ void LocalBlobStore::Get(BlobId id, absl::Time deadline,
     refused = Admit(options_.max_pending, 0);
   }
   if (!refused.ok()) return std::move(done)(std::move(refused));
-  auto op = std::make_unique<GetOp>();
-  op->key = local::KeyOf(id);
-  op->deadline = deadline;
-  op->done = std::move(done);
+  auto op = std::make_unique<GetOp>(GetOp{local::KeyOf(id), std::move(patience), std::move(done)});
   // As for Submit.
   KV_CHECK(readers_->TrySubmit([this, op = std::move(op)]() mutable {
-    if (op->deadline > absl::Now()) return StartRead(std::move(op));
+    if (op->patience.ended()) return FinishGet(std::move(op), absl::CancelledError("get"));
+    if (op->patience.deadline > absl::Now()) return StartRead(std::move(op));
     FinishGet(std::move(op), absl::DeadlineExceededError("get: deadline passed in queue"));
   }));
 }

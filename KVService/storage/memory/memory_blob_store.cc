@@ -113,9 +113,9 @@ void MemoryBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
   });
 }
 
-void MemoryBlobStore::Get(BlobId id, absl::Time deadline,
+void MemoryBlobStore::Get(BlobId id, Patience patience,
                           absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) {
-  absl::StatusOr<Blob> blob = DoGet(id, deadline);
+  absl::StatusOr<Blob> blob = DoGet(id, patience.deadline);
   Finish([done = std::move(done), blob = std::move(blob)]() mutable {
     std::move(done)(std::move(blob));
   });

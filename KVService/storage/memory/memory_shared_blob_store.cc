@@ -187,16 +187,17 @@ void MemorySharedBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
         });
 }
 
-void MemorySharedBlobStore::Get(BlobId id, absl::Time deadline,
+void MemorySharedBlobStore::Get(BlobId id, Patience patience,
                                 absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) {
-  Start(kGet, deadline,
-        [this, id = std::move(id), deadline, done = std::move(done)](absl::Status status) mutable {
+  Start(kGet, patience.deadline,
+        [this, id = std::move(id), patience, done = std::move(done)](absl::Status status) mutable {
           absl::StatusOr<Blob> result = absl::Status(absl::StatusCode::kNotFound, "");
           if (!status.ok()) {
             result = std::move(status);
           } else {
-            account_->blobs_.Get(
-                id, deadline, [&result](absl::StatusOr<Blob> blob) { result = std::move(blob); });
+            account_->blobs_.Get(id, patience.deadline, [&result](absl::StatusOr<Blob> blob) {
+              result = std::move(blob);
+            });
           }
           Answer(kGet, [done = std::move(done), result = std::move(result)]() mutable {
             std::move(done)(std::move(result));

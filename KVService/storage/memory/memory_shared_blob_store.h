@@ -65,7 +65,7 @@ class MemorySharedBlobStore : public SharedBlobStore {
 
   void Put(BlobId id, Blob blob, absl::Time deadline,
            absl::AnyInvocable<void(absl::Status) &&> done) override;
-  void Get(BlobId id, absl::Time deadline,
+  void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override;
   absl::Status List(const std::function<void(BlobInfo)>& visit) override;

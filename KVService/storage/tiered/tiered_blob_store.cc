@@ -135,16 +135,14 @@ void TieredBlobStore::End() {
 
 // ---- Get
 
-void TieredBlobStore::Get(BlobId id, absl::Time deadline,
+void TieredBlobStore::Get(BlobId id, Patience patience,
                           absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) {
   absl::Status refused = CheckNotMarker(id);
   if (refused.ok()) refused = Begin(options_.max_operations, 0);
   if (!refused.ok()) return Answer(std::move(done), absl::StatusOr<Blob>(std::move(refused)));
-  auto op = std::make_unique<GetOp>();
-  op->key = KeyOf(id);
+  auto op = std::make_unique<GetOp>(
+      GetOp{.key = KeyOf(id), .patience = std::move(patience), .done = std::move(done)});
   op->id = std::move(id);
-  op->deadline = deadline;
-  op->done = std::move(done);
   bool held = false;
   {
     absl::MutexLock lock(&mutex_);
@@ -159,7 +157,7 @@ void TieredBlobStore::Get(BlobId id, absl::Time deadline,
   }
   if (!held) return Fetch(std::move(op));
   GetOp& o = *op;
-  local_->Get(o.id, o.deadline, [this, op = std::move(op)](absl::StatusOr<Blob> result) mutable {
+  local_->Get(o.id, o.patience, [this, op = std::move(op)](absl::StatusOr<Blob> result) mutable {
     LocalGot(std::move(op), std::move(result));
   });
 }
@@ -243,7 +241,7 @@ void TieredBlobStore::Fetch(GetPtr op) {
     op->deletes = fetching.deletes;
   }
   GetOp& o = *op;
-  remote_->Get(o.id, o.deadline, [this, op = std::move(op)](absl::StatusOr<Blob> result) mutable {
+  remote_->Get(o.id, o.patience, [this, op = std::move(op)](absl::StatusOr<Blob> result) mutable {
     Fetched(std::move(op), std::move(result));
   });
 }

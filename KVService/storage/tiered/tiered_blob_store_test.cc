@@ -149,13 +149,14 @@ TEST(TieredBlobStoreTest, ReadsLocallyWhileTheRemoteStoreIsDown) {
 // Answers its next Get when it is told to.
 class LateRemote : public Remote {
  public:
-  void Get(BlobId id, absl::Time deadline,
+  void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override {
-    Remote::Get(std::move(id), deadline, [this, done = std::move(done)](auto blob) mutable {
-      answer = [done = std::move(done), blob = std::move(blob)]() mutable {
-        std::move(done)(std::move(blob));
-      };
-    });
+    Remote::Get(std::move(id), std::move(patience),
+                [this, done = std::move(done)](auto blob) mutable {
+                  answer = [done = std::move(done), blob = std::move(blob)]() mutable {
+                    std::move(done)(std::move(blob));
+                  };
+                });
   }
   absl::AnyInvocable<void() &&> answer;
 };

@@ -13,9 +13,9 @@ class Settled : public BlobStore {
            absl::AnyInvocable<void(absl::Status) &&> done) override {
     tier_->Put(std::move(id), std::move(blob), deadline, std::move(done));
   }
-  void Get(BlobId id, absl::Time deadline,
+  void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override {
-    tier_->Get(std::move(id), deadline, std::move(done));
+    tier_->Get(std::move(id), std::move(patience), std::move(done));
   }
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override {
     tier_->Delete(std::move(id), std::move(done));

@@ -31,7 +31,7 @@ struct TieredBlobStore::Op {
 struct TieredBlobStore::GetOp {
   BlobId id;
   std::string key;
-  absl::Time deadline;
+  Patience patience;
   absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done;
 
   absl::Status local_status;  // why the local copy could not be read
