@@ -20,39 +20,12 @@ done
 [ "$(id -u)" -eq 0 ] || { echo "test_package: run as root" >&2; exit 1; }
 debs=$PWD/build/package/debs
 [ -d "$debs" ] || { echo "test_package: run scripts/run/package.sh first" >&2; exit 1; }
-scripts/init/install_deps.sh debootstrap systemd-container
 
 work=$(mktemp -d)
 root=$work/root
 trap 'rm -rf --one-file-system "$work"' EXIT
-# Runs a command in the system, with mounts and processes that end with it; `--net`: without a network.
-within() {
-  local net=()
-  [ "$1" != --net ] || { net=(--net); shift; }
-  unshare --mount --pid --fork "${net[@]}" /bin/sh -ec 'root=$1; shift
-    mount -t proc none "$root/proc"; mount --rbind /sys "$root/sys"; mount --rbind /dev "$root/dev"
-    ip link set lo up; exec chroot "$root" "$@"' within "$root" "$@"
-}
-
-# The empty system is kept for the next time. Its mirror is the one that apt uses here.
-suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-base=$PWD/build/package/$suite.tar
-if [ ! -f "$base" ]; then
-  mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE)' "Created-By: Packages" |
-    awk -v suite="$suite" '$2 == suite { print $1; exit }')
-  debootstrap --variant=minbase --include=systemd,systemd-sysv,ca-certificates \
-    "$suite" "$root" "$mirror" >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; exit 1; }
-  rm "$root/etc/apt/sources.list" && cp -r /etc/apt/sources.list* "$root/etc/apt/"
-  apt-config dump | grep -E '^Acquire::https?::' >"$root/etc/apt/apt.conf.d/90host" || true
-  cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-  within apt-get update -q >/dev/null
-  tar -C "$root" -cf "$base.part" . && mv "$base.part" "$base"
-else
-  mkdir "$root" && tar -C "$root" -xf "$base"
-fi
-
-# As the installer would.
-echo "127.0.0.1 localhost" >"$root/etc/hosts"
+source scripts/run/empty_debian.sh
+make_empty_debian
 
 mkdir -p "$root/test/old" "$root/test/new" "$root/test/results"
 cp "$debs"/kvstore-{server,tools}_*.deb "$root/test/old/"
