@@ -51,15 +51,16 @@ void LinearTicks(double most, Axis& axis) {
   const double step = NiceAbove(std::max(most, 1e-6) / 5);
   const double steps = std::ceil(most / step - 1e-9);
   axis.high = std::max(steps, 1.0) * step;
-  for (double i = 0; i * step <= axis.high * (1 + 1e-9); ++i) axis.ticks.push_back(i * step);
+  for (int i = 0; i <= static_cast<int>(std::max(steps, 1.0)); ++i) axis.ticks.push_back(i * step);
 }
 
 void LogTicks(double least, double most, Axis& axis) {
   axis.log = true;
   axis.low = NiceBelow(least);
   axis.high = NiceAbove(std::max(most, axis.low * 2));
-  for (double tick = axis.low; tick <= axis.high * (1 + 1e-9); tick = NiceAbove(tick * 1.01)) {
-    axis.ticks.push_back(tick);
+  axis.ticks = {axis.low};
+  while (axis.ticks.back() < axis.high * (1 - 1e-9)) {
+    axis.ticks.push_back(NiceAbove(axis.ticks.back() * 1.01));
   }
   if (axis.ticks.size() > 8) {
     std::erase_if(axis.ticks, [](double tick) {
