@@ -210,6 +210,41 @@ TEST_F(PlaygroundTest, SweepsConcurrenciesOverTheSameStoredBlocks) {
   EXPECT_EQ(store_.Partitions(), (std::set<std::string>{"a", "b"}));
 }
 
+TEST_F(PlaygroundTest, TellsInASweepWhereTheStoreGaveBlocksUp) {
+  store_.lost = [](const FakeStore::Block& block) { return block.parent == 0; };
+  ASSERT_EQ(
+      Run({TokensFile(), "--sweep", "1,2", "--buffer-bytes", "100", "--json", Path("r.json")}), 0)
+      << err_.str();
+  const nlohmann::json steps = Json(Path("r.json"))["sweep"];
+  ASSERT_EQ(steps.size(), 3u);
+  for (size_t i = 1; i < 3; ++i) {
+    EXPECT_EQ(steps[i]["ideal_hit_ratio"], 1);
+    EXPECT_DOUBLE_EQ(steps[i]["hit_ratio"], 0.8);
+    EXPECT_EQ(steps[i]["operations"]["write"]["count"], i) << "written again by each worker";
+  }
+}
+
+TEST_F(PlaygroundTest, EndsASweepThatFails) {
+  store_.read_status = [](const FakeStore::Block&) { return absl::UnavailableError("gone"); };
+  EXPECT_EQ(Run({TokensFile(), "100", "--sweep", "1,2,4", "--buffer-bytes", "100", "--csv",
+                 Path("r.csv"), "--json", Path("r.json")}),
+            kExitFailed);
+  const nlohmann::json report = Json(Path("r.json"));
+  EXPECT_TRUE(report["gave_up"]);
+  EXPECT_EQ(report["sweep"].size(), 2u) << "the others would fail as well";
+  // Each failure stands in the moment that it happened in.
+  std::ifstream file(Path("r.csv"), std::ios::binary);
+  uint64_t failed = 0;
+  for (std::string line; std::getline(file, line);) {
+    const size_t column = line.find(",failed,");
+    if (line.starts_with("time,") && column != std::string::npos) {
+      failed += std::stoull(line.substr(column + 8));
+    }
+  }
+  EXPECT_EQ(failed, report["failed_requests"]);
+  EXPECT_GT(failed, 0u);
+}
+
 TEST_F(PlaygroundTest, WritesThePageAndItsNumbers) {
   ASSERT_EQ(Run({TokensFile(), "4", "--html", Path("r.html"), "--csv", Path("r.csv")}), 0)
       << err_.str();
