@@ -16,9 +16,11 @@ void Work(Store* store, const TokenizedPrompts& prompts, const DigestsOfPrompts&
   PlayerOptions own = options.player;
   own.partition = PartitionOf(options, worker);
   Player player(store, own, shared, stats);
+  const size_t first = options.stored ? worker * prompts.size() / options.concurrency : 0;
   for (size_t iteration = 0; iteration < options.iterations; ++iteration) {
-    for (size_t i = 0; i < prompts.size(); ++i) {
+    for (size_t n = 0; n < prompts.size(); ++n) {
       if (shared->stop) return;
+      const size_t i = (first + n) % prompts.size();
       player.Play({prompts[i], digests[i], fmt::format("prompts[{}]", i), iteration});
     }
   }
@@ -28,6 +30,7 @@ double IdealHitRatio(const DigestsOfPrompts& digests, const ConversationOptions&
   PrefixLedger first;
   for (size_t i = 0; i < digests.size(); ++i) first.Admit(i, digests[i]);
   if (first.blocks() == 0) return 0;
+  if (options.stored) return 1;
   const auto distinct = static_cast<double>(first.blocks() - first.seen());
   const auto rounds = static_cast<double>(options.iterations) *
                       static_cast<double>(options.shared_partition ? options.concurrency : 1);

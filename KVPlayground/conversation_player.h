@@ -16,6 +16,9 @@ struct ConversationOptions {
   size_t iterations = 1;
   size_t concurrency = 1;
   bool shared_partition = false;
+  // Everything is there already: workers begin at different prompts, so that they do not ask for
+  // the same at the same time, and an endless cache would hit everything.
+  bool stored = false;
 };
 
 struct ConversationResult {

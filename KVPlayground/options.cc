@@ -3,7 +3,9 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <ostream>
 
@@ -42,6 +44,13 @@ void AddInputs(CLI::App& app, Options& options) {
                  "requests at a time")
       ->check(CLI::Range(size_t{1}, size_t{1024}))
       ->capture_default_str();
+  app.add_option(
+         "--sweep", options.sweep,
+         "Concurrencies, such as 1,2,4,8: stores everything first, in one partition for all "
+         "workers, reads it once, and then plays it at each concurrency in turn")
+      ->delimiter(',')
+      ->type_name("N,N,...")
+      ->check(CLI::Range(size_t{1}, size_t{1024}));
 }
 
 void AddStore(CLI::App& app, Options& options) {
@@ -107,6 +116,10 @@ void AddOutput(CLI::App& app, Options& options, bool& verbose) {
   app.add_flag("-v,--verbose", verbose, "Short for --log-level verbose: a line for each request");
   app.add_option("--json", options.json_file, "Write the report to this file, too")
       ->type_name("FILE");
+  app.add_option("--html", options.html_file, "Write it as a page with charts, in one file")
+      ->type_name("FILE");
+  app.add_option("--csv", options.csv_file, "Write the page's numbers: table,row,column,value")
+      ->type_name("FILE");
 }
 
 // What no single option can tell; empty where all is well.
@@ -127,6 +140,16 @@ std::string Contradiction(const Options& options, const CLI::App& app) {
   }
   if (!options.trace_file.empty() && options.shared_partition) {
     return "--shared: not for traces, whose requests always share one partition";
+  }
+  if (!options.sweep.empty()) {
+    if (app.count("--concurrency") > 0) return "--sweep: names the concurrencies; leave that out";
+    if (options.speed > 0) return "--sweep: not with --speed, which says how much is under way";
+    if (options.sweep.size() > kMaxSweepSteps) {
+      return fmt::format("--sweep: at most {} concurrencies", kMaxSweepSteps);
+    }
+    if (!std::ranges::is_sorted(options.sweep, std::ranges::less_equal())) {
+      return "--sweep: concurrencies must ascend";
+    }
   }
   // Not a number passes every range check.
   if (!std::isfinite(options.speed)) return "--speed: not a number";

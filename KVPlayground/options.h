@@ -6,6 +6,7 @@
 #include <iosfwd>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "KVTypes.h"
 #include "kvstore/client.h"
@@ -17,6 +18,8 @@ struct Options {
   std::string trace_file;   // or this
   size_t iterations = 1;
   size_t concurrency = 1;
+  // Concurrencies to play everything at in turn, ascending; empty: once, at `concurrency`.
+  std::vector<size_t> sweep;
 
   std::string server;      // empty: the client's own default
   TlsOptions tls;          // empty: the environment's
@@ -34,7 +37,11 @@ struct Options {
 
   LogLevel log_level = LogLevel::Information;
   std::string json_file;
+  std::string html_file;
+  std::string csv_file;
 };
+
+inline constexpr size_t kMaxSweepSteps = 16;
 
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;    // a mismatch, or an operation that failed

@@ -52,10 +52,11 @@ template <typename Call>
 auto Player::Timed(Call call) {
   const auto start = std::chrono::steady_clock::now();
   auto result = call();
-  const int64_t us = std::chrono::duration_cast<std::chrono::microseconds>(
-                         std::chrono::steady_clock::now() - start)
-                         .count();
+  const auto end = std::chrono::steady_clock::now();
+  const int64_t us = std::chrono::duration_cast<std::chrono::microseconds>(end - start).count();
   stats_->longest_call_us = std::max(stats_->longest_call_us, us);
+  int64_t& longest = stats_->series.At(end - shared_->start).longest_call_us;
+  longest = std::max(longest, us);
   return result;
 }
 
@@ -74,6 +75,7 @@ bool Player::Play(const Prompt& prompt) {
   stats_->tokens += prompt.tokens.size();
   stats_->failed_requests += failed_ ? 1 : 0;
   stats_->iterations[prompt.iteration].Merge({1, prompt.digests.size(), found_});
+  Now().Merge({1, failed_ ? 1u : 0u, prompt.digests.size(), found_, 0, 0, 0});
   if (!failed_) {
     shared_->failures_in_a_row = 0;
   } else if (++shared_->failures_in_a_row >= Shared::kGiveUpAfter) {
@@ -159,7 +161,10 @@ void Player::TakeAnswer(const Prompt& prompt, size_t block, const BlockAnswer& a
   }
   ++found_;
   ++stats_->blocks_validated;
-  if (!wrong_size) stats_->read_bytes += answer.bytes;
+  if (!wrong_size) {
+    stats_->read_bytes += answer.bytes;
+    Now().read_bytes += answer.bytes;
+  }
   const std::string wrong = Validate(prompt, block, answer, buffer);
   if (!wrong.empty()) Mismatch(prompt, fmt::format("block {}: {}", block, wrong));
 }
@@ -236,6 +241,7 @@ void Player::WriteWindow(const Prompt& prompt, size_t first, size_t count) {
   }
   written_ += written;
   stats_->written_bytes += written * options_.buffer_bytes;
+  Now().written_bytes += written * options_.buffer_bytes;
 }
 
 CallOptions Player::CallFor(const Prompt& prompt) const {
@@ -256,6 +262,10 @@ void Player::Mismatch(const Prompt& prompt, const std::string& what) {
 
 std::span<std::byte> Player::Slot(size_t index) {
   return memory_.bytes().subspan(index * SlotBytes(options_.buffer_bytes), options_.buffer_bytes);
+}
+
+Series::Bucket& Player::Now() {
+  return stats_->series.At(std::chrono::steady_clock::now() - shared_->start);
 }
 
 }  // namespace kvstore::playground

@@ -36,6 +36,9 @@ struct Prompt {
 
 // What all workers of a run share. Thread-safe.
 struct Shared {
+  // Of what is counted over time.
+  const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+
   BusyClock reading;
   BusyClock writing;
   Findings mismatches;
@@ -83,6 +86,8 @@ class Player {
   void Fail(const Prompt& prompt, const std::string& what);
   void Mismatch(const Prompt& prompt, const std::string& what);
   std::span<std::byte> Slot(size_t index);
+  // Where the present counts.
+  Series::Bucket& Now();
 
   Store* const store_;
   const PlayerOptions options_;

@@ -9,20 +9,13 @@
 
 #include "KVCommon/status_macros.h"
 #include "KVPlayground/console.h"
-#include "KVPlayground/conversation_player.h"
+#include "KVPlayground/machine.h"
 #include "KVPlayground/options.h"
 #include "KVPlayground/report.h"
-#include "KVPlayground/trace_player.h"
+#include "KVPlayground/runs.h"
 
 namespace kvstore::playground {
 namespace {
-
-struct Input {
-  TokenizedPrompts prompts;
-  Trace trace;
-
-  size_t requests() const { return prompts.size() + trace.requests.size(); }
-};
 
 absl::StatusOr<Input> ReadInput(const Options& options) {
   Input input;
@@ -32,13 +25,10 @@ absl::StatusOr<Input> ReadInput(const Options& options) {
     KV_ASSIGN_OR_RETURN(
         input.trace, ReadTraceFile(options.trace_file, options.trace_block_tokens, options.limit));
   }
-  if (!options.json_file.empty()) KV_RETURN_IF_ERROR(CheckWritable(options.json_file));
+  for (const std::string* path : {&options.json_file, &options.html_file, &options.csv_file}) {
+    if (!path->empty()) KV_RETURN_IF_ERROR(CheckWritable(*path));
+  }
   return input;
-}
-
-std::chrono::milliseconds Timeout(const Options& options) {
-  return std::chrono::milliseconds(
-      std::max<int64_t>(1, static_cast<int64_t>(options.timeout_seconds * 1000)));
 }
 
 // One small call before the run: a server that is not there is told at once and in one message, and
@@ -49,11 +39,6 @@ absl::Status Probe(Store& store, const Options& options) {
   call.timeout = std::min(Timeout(options), std::chrono::milliseconds(10'000));
   call.completion_id = "probe";
   return store.Lookup(options.partition, tokens, call).status();
-}
-
-PlayerOptions PlayerOptionsOf(const Options& options) {
-  return {options.partition, options.buffer_bytes,
-          WindowBlocks(options.buffer_bytes, options.concurrency), Timeout(options)};
 }
 
 void ShowProgress(Console& console, Shared& shared, const Options& options, uint64_t total) {
@@ -79,36 +64,28 @@ void ShowProgress(Console& console, Shared& shared, const Options& options, uint
   };
 }
 
-// Plays the input and fills the report's numbers in.
-void Play(Store* store, const Input& input, Shared& shared, Report& report) {
-  const Options& options = report.options;
-  const PlayerOptions player = PlayerOptionsOf(options);
-  const auto start = std::chrono::steady_clock::now();
-  if (options.trace_file.empty()) {
-    ConversationResult result = PlayConversations(
-        store, input.prompts,
-        {player, options.iterations, options.concurrency, options.shared_partition}, &shared);
-    report.stats = std::move(result.stats);
-    report.ideal_hit_ratio = result.ideal_hit_ratio;
-  } else {
-    TracePlayer trace_player(store, input.trace,
-                             {player, options.trace_block_tokens, options.iterations,
-                              options.concurrency, options.speed},
-                             &shared);
-    report.stats = trace_player.Run();
-    report.ideal_hit_ratio = trace_player.IdealHitRatio();
-    report.worst_lag_ms = trace_player.WorstLag().count();
-  }
-  report.elapsed_seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report.read_seconds = shared.reading.Seconds();
-  report.write_seconds = shared.writing.Seconds();
+void FillIn(Store& store, const Shared& shared, Report& report) {
   report.gave_up = shared.stop;
-  report.servers = store->Servers();
+  report.servers = store.Servers();
   report.mismatches = shared.mismatches.count();
   report.errors = shared.errors.count();
   report.first_mismatches = shared.mismatches.first();
   report.first_errors = shared.errors.first();
+}
+
+// The forms of the report that go to files, each where one was named.
+absl::Status WriteFiles(const Report& report) {
+  const Options& options = report.options;
+  const struct {
+    const std::string& path;
+    std::string (*write)(const Report&);
+  } files[] = {{options.json_file, ReportJson},
+               {options.html_file, ReportHtml},
+               {options.csv_file, ReportCsv}};
+  for (const auto& [path, write] : files) {
+    if (!path.empty()) KV_RETURN_IF_ERROR(WriteAtomically(path, write(report)));
+  }
+  return absl::OkStatus();
 }
 
 int Complain(Console& console, const absl::Status& status, int code) {
@@ -140,17 +117,18 @@ int RunParsed(const Options& options, const Environment& environment) {
   Report report;
   report.options = options;
   report.prompts = input->requests();
+  report.started = std::chrono::system_clock::now();
+  report.machine = DescribeMachine();
   Shared shared;
-  const uint64_t workers = options.trace_file.empty() ? options.concurrency : 1;
-  ShowProgress(console, shared, options, report.prompts * options.iterations * workers);
+  ShowProgress(console, shared, options, RequestsToPlay(options, *input));
   Play(store->get(), *input, shared, report);
+  FillIn(**store, shared, report);
   console.EndProgress();
   store->reset();  // its log lines go to the console, which ends here
 
   environment.out << ReportTable(report) << std::flush;
-  if (!options.json_file.empty()) {
-    const absl::Status status = WriteAtomically(options.json_file, ReportJson(report));
-    if (!status.ok()) return Complain(console, status, kExitFailed);
+  if (const absl::Status status = WriteFiles(report); !status.ok()) {
+    return Complain(console, status, kExitFailed);
   }
   return report.Succeeded() ? kExitOk : kExitFailed;
 }

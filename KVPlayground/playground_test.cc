@@ -2,10 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/fmt/fmt.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "KVPlayground/fake_store.h"
@@ -166,6 +168,96 @@ TEST_F(PlaygroundTest, PlaysTheConversationsThatComeWithIt) {
   EXPECT_EQ(report["hit_ratio"], report["ideal_hit_ratio"]);
 }
 
+TEST_F(PlaygroundTest, SweepsConcurrenciesOverTheSameStoredBlocks) {
+  const std::string trace =
+      File("t.jsonl", R"({"timestamp": 0, "input_length": 1024, "hash_ids": [0, 1]}
+{"timestamp": 5, "input_length": 1000, "hash_ids": [0, 2]})");
+  const struct {
+    std::vector<std::string> arguments;
+    size_t blocks;          // of one play
+    bool workers_play_all;  // each
+  } kInputs[] = {{{TokensFile(), "3"}, 5, true},
+                 {{"--trace", trace, "--iterations", "3"}, 15, false}};
+  for (const auto& input : kInputs) {
+    std::vector<std::string> arguments = {"--sweep", "1,2,5", "--partition",
+                                          input.workers_play_all ? "a" : "b"};
+    arguments.insert(arguments.end(), input.arguments.begin(), input.arguments.end());
+    for (const char* argument : {"--buffer-bytes", "100", "--json"}) arguments.push_back(argument);
+    arguments.push_back(Path("r.json"));
+    bar_ = true;
+    ASSERT_EQ(Run(arguments), 0) << err_.str();
+    const nlohmann::json report = Json(Path("r.json"));
+    ASSERT_EQ(report["sweep"].size(), 4u);
+    EXPECT_LT(report["sweep"][0]["hit_ratio"], 1);
+    EXPECT_GT(report["sweep"][0]["operations"]["write"]["count"], 0);
+    uint64_t requests = report["sweep"][0]["requests"];
+    for (size_t i = 1; i < 4; ++i) {
+      const nlohmann::json& step = report["sweep"][i];
+      const size_t concurrency = std::vector<size_t>{1, 2, 5}[i - 1];
+      EXPECT_EQ(step["concurrency"], concurrency);
+      EXPECT_EQ(step["hit_ratio"], 1);
+      EXPECT_EQ(step["ideal_hit_ratio"], 1);
+      EXPECT_EQ(step["operations"]["write"]["count"], 0);
+      EXPECT_EQ(step["blocks"], input.blocks * 3 * (input.workers_play_all ? concurrency : 1));
+      requests += step["requests"].get<uint64_t>();
+    }
+    EXPECT_EQ(report["requests"], requests);
+    EXPECT_EQ(report["hit_ratio"], report["ideal_hit_ratio"]);
+    EXPECT_THAT(err_.str(), HasSubstr(fmt::format("{0}/{0} ", requests)));
+    EXPECT_THAT(out_.str(), HasSubstr("\nstoring "));
+    EXPECT_THAT(out_.str(), HasSubstr("\n5        "));
+  }
+  EXPECT_EQ(store_.Partitions(), (std::set<std::string>{"a", "b"}));
+}
+
+TEST_F(PlaygroundTest, TellsInASweepWhereTheStoreGaveBlocksUp) {
+  store_.lost = [](const FakeStore::Block& block) { return block.parent == 0; };
+  ASSERT_EQ(
+      Run({TokensFile(), "--sweep", "1,2", "--buffer-bytes", "100", "--json", Path("r.json")}), 0)
+      << err_.str();
+  const nlohmann::json steps = Json(Path("r.json"))["sweep"];
+  ASSERT_EQ(steps.size(), 3u);
+  for (size_t i = 1; i < 3; ++i) {
+    EXPECT_EQ(steps[i]["ideal_hit_ratio"], 1);
+    EXPECT_DOUBLE_EQ(steps[i]["hit_ratio"], 0.8);
+    EXPECT_EQ(steps[i]["operations"]["write"]["count"], i) << "written again by each worker";
+  }
+}
+
+TEST_F(PlaygroundTest, EndsASweepThatFails) {
+  store_.read_status = [](const FakeStore::Block&) { return absl::UnavailableError("gone"); };
+  EXPECT_EQ(Run({TokensFile(), "100", "--sweep", "1,2,4", "--buffer-bytes", "100", "--csv",
+                 Path("r.csv"), "--json", Path("r.json")}),
+            kExitFailed);
+  const nlohmann::json report = Json(Path("r.json"));
+  EXPECT_TRUE(report["gave_up"]);
+  EXPECT_EQ(report["sweep"].size(), 2u) << "the others would fail as well";
+  // Each failure stands in the moment that it happened in.
+  std::ifstream file(Path("r.csv"), std::ios::binary);
+  uint64_t failed = 0;
+  for (std::string line; std::getline(file, line);) {
+    const size_t column = line.find(",failed,");
+    if (line.starts_with("time,") && column != std::string::npos) {
+      failed += std::stoull(line.substr(column + 8));
+    }
+  }
+  EXPECT_EQ(failed, report["failed_requests"]);
+  EXPECT_GT(failed, 0u);
+}
+
+TEST_F(PlaygroundTest, WritesThePageAndItsNumbers) {
+  ASSERT_EQ(Run({TokensFile(), "4", "--html", Path("r.html"), "--csv", Path("r.csv")}), 0)
+      << err_.str();
+  const auto content = [&](const char* name) {
+    std::ifstream file(Path(name));
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  EXPECT_THAT(content("r.html"), HasSubstr("<td>hit ratio</td><td>0.750000</td>"));
+  EXPECT_THAT(content("r.html"), HasSubstr("<td>usable processors</td>"));
+  EXPECT_THAT(content("r.csv"), HasSubstr("run,hit ratio,value,0.750000\r\n"));
+  EXPECT_THAT(content("r.csv"), HasSubstr("time,0.0,requests/s,"));
+}
+
 TEST_F(PlaygroundTest, FailsWithDetailsOnAMismatch) {
   store_.spoil = [](FakeStore::Block& block) { block.buffer[3] = ~block.buffer[3]; };
   EXPECT_EQ(Run({TokensFile(), "3", "--buffer-bytes", "100"}), kExitFailed);
@@ -220,7 +312,7 @@ TEST_F(PlaygroundTest, HelpsAStranger) {
   for (const char* option :
        {"--server", "--storage", "--container", "--partition", "--log-level", "--verbose",
         "--buffer-bytes", "--json", "--trace", "--speed", "--trace-block-tokens", "--limit",
-        "--timeout", "--shared", "1258291", "Exit code"}) {
+        "--timeout", "--shared", "--sweep", "--html", "--csv", "1258291", "Exit code"}) {
     EXPECT_THAT(out_.str(), HasSubstr(option));
   }
 }
@@ -260,6 +352,16 @@ TEST_F(PlaygroundTest, RefusesBadInputWithItsOwnExitCode) {
       {{"--trace", trace, "--shared"}, "--shared"},
       {{tokens, "--json", Path("no/such/dir/r.json")}, "no/such/dir/r.json: no file can be made"},
       {{tokens, "--json", directory_.string()}, "is no regular file"},
+      {{tokens, "--html", directory_.string()}, "is no regular file"},
+      {{tokens, "--csv", Path("no/such/dir/r.csv")}, "no/such/dir/r.csv: no file can be made"},
+      {{tokens, "--sweep", "1,0"}, "--sweep"},
+      {{tokens, "--sweep", "1,2000"}, "--sweep"},
+      {{tokens, "--sweep", "1,x"}, "--sweep"},
+      {{tokens, "--sweep", "2,1"}, "must ascend"},
+      {{tokens, "--sweep", "2,2"}, "must ascend"},
+      {{tokens, "--sweep", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"}, "at most 16"},
+      {{tokens, "--sweep", "1,2", "--concurrency", "3"}, "names the concurrencies"},
+      {{"--trace", trace, "--sweep", "1,2", "--speed", "1"}, "not with --speed"},
   };
   for (const auto& one : kCases) {
     EXPECT_EQ(Run(one.arguments), kExitBadInput) << one.message;

@@ -1,20 +1,12 @@
-#include <spdlog/fmt/fmt.h>
-
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <random>
 
-#include "KVCommon/status_macros.h"
 #include "KVPlayground/report.h"
+#include "KVPlayground/report_options.h"
 
 namespace kvstore::playground {
 namespace {
 
 using nlohmann::ordered_json;
-namespace fs = std::filesystem;
 
 void AddTimes(ordered_json& into, const std::string& prefix, const Histogram& times) {
   into[prefix + "p50_us"] = times.Percentile(50);
@@ -33,31 +25,8 @@ ordered_json Operation(const OperationStats& operation) {
   return json;
 }
 
-double PerSecond(uint64_t amount, double seconds) {
-  return seconds > 0 ? static_cast<double>(amount) / seconds : 0;
-}
-
-ordered_json Configuration(const Report& report) {
-  const Options& o = report.options;
-  ordered_json json;
-  if (o.trace_file.empty()) {
-    json["tokens_file"] = o.tokens_file;
-    json["shared_partition"] = o.shared_partition;
-  } else {
-    json["trace"] = o.trace_file;
-    json["speed"] = o.speed;
-    json["trace_block_tokens"] = o.trace_block_tokens;
-  }
-  json["prompts"] = report.prompts;
-  json["iterations"] = o.iterations;
-  json["concurrency"] = o.concurrency;
-  json["buffer_bytes"] = o.buffer_bytes;
-  json["server"] = o.server;
-  json["storage"] = o.storage;
-  json["container"] = o.container;
-  json["partition"] = o.partition;
-  json["timeout_seconds"] = o.timeout_seconds;
-  return json;
+double Rate(uint64_t amount, double seconds) {
+  return PerSecond(static_cast<double>(amount), seconds);
 }
 
 ordered_json Iterations(const RunStats& stats) {
@@ -91,90 +60,49 @@ ordered_json Servers(const ClientStats& client) {
   return list;
 }
 
-std::string TemporaryBeside(const std::string& path) {
-  return fmt::format("{}.{:08x}.tmp", path, std::random_device()());
-}
-
-absl::Status WriteError(const std::string& path) {
-  return absl::InvalidArgumentError(
-      fmt::format("{}: cannot be written: {}", path, errno ? std::strerror(errno) : "unknown"));
-}
-
-absl::Status WriteWhole(const std::string& path, const std::string& content) {
-  errno = 0;
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << content;
-  file.close();
-  return file ? absl::OkStatus() : WriteError(path);
-}
-
-}  // namespace
-
-std::string ReportJson(const Report& report) {
-  const RunStats& stats = report.stats;
+void AddRun(ordered_json& json, const Run& run) {
+  const RunStats& stats = run.stats;
   const IterationStats total = stats.Total();
-  ordered_json json;
-  json["blocks_validated"] = stats.blocks_validated;
-  json["mismatches"] = report.mismatches;
-  json["errors"] = report.errors;
+  json["concurrency"] = run.concurrency;
   json["lost_blocks"] = stats.lost_blocks;
   json["hit_ratio"] = HitRatio(total);
-  json["ideal_hit_ratio"] = report.ideal_hit_ratio;
+  json["ideal_hit_ratio"] = run.ideal_hit_ratio;
   json["blocks"] = total.blocks;
   json["found"] = total.found;
   json["requests"] = total.requests;
   json["failed_requests"] = stats.failed_requests;
-  json["gave_up"] = report.gave_up;
-  json["elapsed_seconds"] = report.elapsed_seconds;
+  json["elapsed_seconds"] = run.elapsed_seconds;
   json["tokens"] = stats.tokens;
-  json["tokens_per_s"] = PerSecond(stats.tokens, report.elapsed_seconds);
+  json["tokens_per_s"] = Rate(stats.tokens, run.elapsed_seconds);
   json["read_bytes"] = stats.read_bytes;
-  json["read_bytes_per_s"] = PerSecond(stats.read_bytes, report.read_seconds);
+  json["read_bytes_per_s"] = Rate(stats.read_bytes, run.read_seconds);
   json["write_bytes"] = stats.written_bytes;
-  json["write_bytes_per_s"] = PerSecond(stats.written_bytes, report.write_seconds);
-  json["worst_lag_ms"] = report.worst_lag_ms;
+  json["write_bytes_per_s"] = Rate(stats.written_bytes, run.write_seconds);
+  json["worst_lag_ms"] = run.worst_lag_ms;
   json["longest_call_us"] = stats.longest_call_us;
   json["operations"] = {{"lookup", Operation(stats.lookup)},
                         {"read", Operation(stats.read)},
                         {"write", Operation(stats.write)}};
   json["iterations"] = Iterations(stats);
+}
+
+}  // namespace
+
+std::string ReportJson(const Report& report) {
+  ordered_json json;
+  json["blocks_validated"] = report.run.stats.blocks_validated;
+  json["mismatches"] = report.mismatches;
+  json["errors"] = report.errors;
+  json["gave_up"] = report.gave_up;
+  AddRun(json, report.run);
+  for (const Run& step : report.sweep) AddRun(json["sweep"].emplace_back(), step);
   json["shared_store"] = report.servers.shared_store;
   json["servers"] = Servers(report.servers);
   json["first_mismatches"] = report.first_mismatches;
   json["first_errors"] = report.first_errors;
-  json["configuration"] = Configuration(report);
+  json["configuration"] = OptionsOf(report);
   // File names need not be UTF-8; JSON must be.
   return json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
-
-absl::Status CheckWritable(const std::string& path) {
-  std::error_code error;
-  const auto status = fs::status(path, error);
-  if (fs::exists(status) && !fs::is_regular_file(status)) {
-    return absl::InvalidArgumentError(fmt::format("{}: is there and is no regular file", path));
-  }
-  const std::string temporary = TemporaryBeside(path);
-  const absl::Status written = WriteWhole(temporary, "");
-  fs::remove(temporary, error);
-  if (!written.ok()) {
-    errno = 0;
-    return absl::InvalidArgumentError(
-        fmt::format("{}: no file can be made there ({})", path, std::string(written.message())));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status WriteAtomically(const std::string& path, const std::string& content) {
-  const std::string temporary = TemporaryBeside(path);
-  absl::Status status = WriteWhole(temporary, content);
-  std::error_code error;
-  if (status.ok()) {
-    fs::rename(temporary, path, error);
-    if (!error) return absl::OkStatus();
-    status = absl::InternalError(fmt::format("{}: cannot be replaced: {}", path, error.message()));
-  }
-  fs::remove(temporary, error);
-  return status;
 }
 
 }  // namespace kvstore::playground

@@ -25,8 +25,6 @@ std::string Rows(const char* name, const OperationStats& operation) {
          Row("", "", "", "network", operation.network);
 }
 
-double PerSecond(double amount, double seconds) { return seconds > 0 ? amount / seconds : 0; }
-
 std::string Rate(const char* what, uint64_t bytes, double seconds) {
   const auto total = static_cast<double>(bytes);
   return fmt::format("{:<18}{:.3f} GB/s ({:.3f} GB in the {:.2f} s with one under way)\n", what,
@@ -35,6 +33,11 @@ std::string Rate(const char* what, uint64_t bytes, double seconds) {
 
 std::string Heading(const Report& report) {
   const Options& o = report.options;
+  if (!o.sweep.empty()) {
+    return fmt::format("{}: {} requests x {} iterations, {} at a time in turn, {} bytes a block\n",
+                       o.trace_file.empty() ? o.tokens_file : o.trace_file, report.prompts,
+                       o.iterations, fmt::join(o.sweep, ", "), o.buffer_bytes);
+  }
   if (!o.trace_file.empty()) {
     return fmt::format("trace {}: {} requests x {} iterations, {} at a time, {} bytes a block\n",
                        o.trace_file, report.prompts, o.iterations, o.concurrency, o.buffer_bytes);
@@ -45,12 +48,12 @@ std::string Heading(const Report& report) {
 }
 
 std::string HitRatios(const Report& report) {
-  const RunStats& stats = report.stats;
+  const RunStats& stats = report.run.stats;
   const IterationStats total = stats.Total();
   std::string text =
       fmt::format("{:<18}{:.6f} ({} of {} full blocks); ideal {:.6f}\n", "hit ratio",
-                  HitRatio(total), total.found, total.blocks, report.ideal_hit_ratio);
-  if (stats.iterations.size() > 1) {
+                  HitRatio(total), total.found, total.blocks, report.run.ideal_hit_ratio);
+  if (report.sweep.empty() && stats.iterations.size() > 1) {
     IterationStats later;
     for (size_t i = 1; i < stats.iterations.size(); ++i) later.Merge(stats.iterations[i]);
     text += fmt::format("{:<18}{:.6f} ({} of {})\n", "  iteration 1", HitRatio(stats.iterations[0]),
@@ -75,6 +78,27 @@ std::string Servers(const ClientStats& client) {
   return text;
 }
 
+std::string Sweep(const std::vector<Run>& steps) {
+  if (steps.empty()) return "";
+  std::string text = fmt::format("\n{:<9}{:>11}{:>11}{:>11}{:>12}{:>10}{:>11}{:>10}{:>10}\n",
+                                 "at a time", "requests/s", "read GB/s", "hit ratio", "lookup p50",
+                                 "p99", "read p50", "p99", "max");
+  for (const Run& step : steps) {
+    const bool fill = &step == &steps.front();
+    const IterationStats total = step.stats.Total();
+    const Histogram& lookup = step.stats.lookup.end_to_end;
+    const Histogram& read = step.stats.read.end_to_end;
+    text += fmt::format(
+        "{:<9}{:>11.1f}{:>11.3f}{:>11.6f}{:>12}{:>10}{:>11}{:>10}{:>10}\n",
+        fill ? "storing" : std::to_string(step.concurrency),
+        PerSecond(static_cast<double>(total.requests), step.elapsed_seconds),
+        PerSecond(static_cast<double>(step.stats.read_bytes), step.elapsed_seconds) / 1e9,
+        HitRatio(total), Duration(lookup.Percentile(50)), Duration(lookup.Percentile(99)),
+        Duration(read.Percentile(50)), Duration(read.Percentile(99)), Duration(read.max()));
+  }
+  return text;
+}
+
 std::string Messages(const char* what, uint64_t count, const std::vector<std::string>& first) {
   std::string text;
   for (const std::string& message : first) text += fmt::format("{}: {}\n", what, message);
@@ -85,20 +109,20 @@ std::string Messages(const char* what, uint64_t count, const std::vector<std::st
 }  // namespace
 
 std::string ReportTable(const Report& report) {
-  const RunStats& stats = report.stats;
+  const RunStats& stats = report.run.stats;
   std::string text = "\n" + Heading(report) + "\n";
   text += fmt::format("{:<9}{:>10}{:>9}   {:<11}{:>12}{:>12}{:>12}{:>12}\n", "", "count", "errors",
                       "time", "p50", "p90", "p99", "max");
   text += Rows("lookup", stats.lookup) + Rows("read", stats.read) + Rows("write", stats.write);
   text += "\n";
-  text += Rate("read", stats.read_bytes, report.read_seconds);
-  text += Rate("write", stats.written_bytes, report.write_seconds);
+  text += Rate("read", stats.read_bytes, report.run.read_seconds);
+  text += Rate("write", stats.written_bytes, report.run.write_seconds);
   text += fmt::format("{:<18}{:.0f} tokens/s ({} tokens in {:.2f} s)\n", "prompts",
-                      PerSecond(static_cast<double>(stats.tokens), report.elapsed_seconds),
-                      stats.tokens, report.elapsed_seconds);
+                      PerSecond(static_cast<double>(stats.tokens), report.run.elapsed_seconds),
+                      stats.tokens, report.run.elapsed_seconds);
   if (report.options.speed > 0) {
     text += fmt::format("{:<18}{:.3f} s\n", "worst lag",
-                        static_cast<double>(report.worst_lag_ms) / 1e3);
+                        static_cast<double>(report.run.worst_lag_ms) / 1e3);
   }
   text += HitRatios(report);
   text += fmt::format("{:<18}{}\n", "blocks validated", stats.blocks_validated);
@@ -107,6 +131,7 @@ std::string ReportTable(const Report& report) {
     text += fmt::format("{:<18}{} (found by a lookup, gone when read)\n", "lost blocks",
                         stats.lost_blocks);
   }
+  text += Sweep(report.sweep);
   text += Servers(report.servers);
   text += Messages("mismatch", report.mismatches, report.first_mismatches);
   text += Messages("error", report.errors, report.first_errors);

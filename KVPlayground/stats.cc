@@ -36,12 +36,15 @@ double HitRatio(const IterationStats& stats) {
   return static_cast<double>(stats.found) / static_cast<double>(stats.blocks);
 }
 
+double PerSecond(double amount, double seconds) { return seconds > 0 ? amount / seconds : 0; }
+
 void RunStats::Merge(const RunStats& other) {
   lookup.Merge(other.lookup);
   read.Merge(other.read);
   write.Merge(other.write);
   if (iterations.size() < other.iterations.size()) iterations.resize(other.iterations.size());
   for (size_t i = 0; i < other.iterations.size(); ++i) iterations[i].Merge(other.iterations[i]);
+  series.Merge(other.series);
   tokens += other.tokens;
   failed_requests += other.failed_requests;
   blocks_validated += other.blocks_validated;

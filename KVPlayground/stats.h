@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "KVPlayground/histogram.h"
+#include "KVPlayground/series.h"
 #include "KVTypes.h"
 
 namespace kvstore::playground {
@@ -37,12 +38,16 @@ struct IterationStats {
 // found / blocks; 0 without blocks.
 double HitRatio(const IterationStats& stats);
 
+// 0 where no time has passed.
+double PerSecond(double amount, double seconds);
+
 // One worker's, or all workers' once merged. Not thread-safe.
 struct RunStats {
   OperationStats lookup;  // one a call
   OperationStats read;    // one a block
   OperationStats write;   // one a block
   std::vector<IterationStats> iterations;
+  Series series;        // since Shared::start
   uint64_t tokens = 0;  // of the prompts played
   uint64_t failed_requests = 0;
   uint64_t blocks_validated = 0;

@@ -61,11 +61,11 @@ void TracePlayer::Work(RunStats* stats) {
     const std::vector<Digest> digests = PrefixDigests(tokens);
     WaitForTimestamp(request, iteration);
     // Whoever took a number passes through, stopped or not: later ones wait for it.
-    order_.Admit(number, digests);
+    if (!options_.stored) order_.Admit(number, digests);
     if (!shared_->stop) {
       player.Play({tokens, digests, fmt::format("line {}", request.line), iteration});
     }
-    order_.Finish(number);
+    if (!options_.stored) order_.Finish(number);
   }
 }
 

@@ -24,6 +24,8 @@ struct TraceOptions {
   size_t iterations = 1;      // times the trace is played
   size_t concurrency = 1;     // requests at a time
   double speed = 0;           // 0: as fast as possible; X: X times as fast as recorded
+  // Everything is there already: no request waits for another, an endless cache would hit all.
+  bool stored = false;
 };
 
 // Lets requests begin in order, and holds each back until the one that computes what it would hit
@@ -54,7 +56,7 @@ class TracePlayer {
   // Plays it all, or until shared->stop; blocks.
   RunStats Run();
 
-  double IdealHitRatio() const { return order_.IdealHitRatio(); }
+  double IdealHitRatio() const { return options_.stored ? 1 : order_.IdealHitRatio(); }
   // How far a request's start fell behind its timestamp at most; 0 without a speed.
   std::chrono::milliseconds WorstLag() const { return std::chrono::milliseconds(worst_lag_ms_); }
 
