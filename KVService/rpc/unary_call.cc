@@ -27,8 +27,8 @@ void UnaryCall::Happened(bool ok) {
     state_ = kRunning;
     // Before a byte of the request is looked at.
     if (const absl::Status status = Identify(); !status.ok()) return Finish(status);
-    // Its Finish may come from another thread at once, and yet not end it before this returns: the
-    // event of that comes from this thread.
+    // Its Finish may come from another thread at once, and yet not end it before this returns: events
+    // of a queue happen one after the other.
     return (service_->*method_->handle)(this);
   }
   if (state_ == kRunning) service_->gate().Leave();
