@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import random
+import resource
 import socket
 import struct
 import threading
@@ -470,6 +471,27 @@ class Http2TortureTest(unittest.TestCase):
                      frame(DATA, END_STREAM, 1, self.request))
             self.assertEqual(one.status(1), OK)
         self.bystander.check()
+
+    def test_more_connections_than_file_descriptors(self):
+        limits = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.prlimit, self.pid, resource.RLIMIT_NOFILE, limits)
+        for spare in (-10_000, 20, 100):  # none at all; some, but they are for files; some
+            in_use = len(os.listdir(f"/proc/{self.pid}/fd"))
+            self.bystander.stop()
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (max(3, in_use + spare), limits[1]))
+            many = [self.connect() for _ in range(200)]
+            if spare > 0:
+                for _ in many[-1].frames():  # refused: it ends
+                    pass
+            else:
+                self.eventually(lambda: any("no connection taken" in line for line in self.server.log),
+                                "it is not told")
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, limits)
+            for one in many:
+                one.close()
+            self.bystander = Bystander(self.server)
+            self.addCleanup(self.bystander.stop)
+            self.bystander.check()
 
     def test_sessions_with_bytes_changed(self):
         rng = random.Random(20)

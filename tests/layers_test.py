@@ -22,7 +22,7 @@ MAY_INCLUDE = {
     "KVService/store": ["KVService/block", "KVService/cache", "KVService/index",
                         "KVService/storage"],
     "KVService/rpc": ["KVService/accounts", "KVService/auth", "KVService/block",
-                      "KVService/observe", "KVService/store"],
+                      "KVService/observe", "KVService/platform", "KVService/store"],
     "KVService": ["KVService"],
     "KVClient": ["KVClient"],
     "KVPlayground": ["KVClient/include"],
