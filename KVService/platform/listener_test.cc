@@ -5,13 +5,20 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 
 namespace kvstore {
 namespace {
@@ -133,7 +140,27 @@ TEST(ListenerTest, RefusesWhatWouldTakeTheDescriptorsOfFilesAndGoesOnAfterIt) {
   for (const int fd : {first, refused, second}) ::close(fd);
 }
 
+// Waits for a line of the log.
+class LogWaiter final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit LogWaiter(std::string text) : text_(std::move(text)) {}
+  bool Await() { return seen_.WaitForNotificationWithTimeout(kPatience); }
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& line) override {
+    const std::string_view text(line.payload.data(), line.payload.size());
+    if (text.find(text_) != text.npos && !seen_.HasBeenNotified()) seen_.Notify();
+  }
+  void flush_() override {}
+
+  const std::string text_;
+  absl::Notification seen_;
+};
+
 TEST(ListenerTest, GoesOnWhenDescriptorsComeBack) {
+  const auto log = std::make_shared<LogWaiter>("no connection taken");
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("", log));
   Taken taken;
   FewDescriptors few;
   const auto listener = OpenOn("127.0.0.1");
@@ -147,10 +174,12 @@ TEST(ListenerTest, GoesOnWhenDescriptorsComeBack) {
   address.sin_port = htons(static_cast<uint16_t>(listener->port()));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   ASSERT_EQ(::connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  EXPECT_TRUE(log->Await());
   few.Allow(client + Listener::kDescriptorsForFiles + 20);
   EXPECT_TRUE(taken.Await(2));
   ::close(waiting);
   ::close(client);
+  spdlog::set_default_logger(before);
 }
 
 }  // namespace
