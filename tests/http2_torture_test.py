@@ -40,9 +40,9 @@ def frame(kind, flags, stream, payload=b"", length=None):
     return struct.pack(">I", length)[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
-def call(method):
+def call(method, te="trailers"):
     """A call's header block; it must not depend on any before it."""
-    fields = [(":method", "POST"), (":scheme", "http"), (":authority", "test"), ("te", "trailers"),
+    fields = [(":method", "POST"), (":scheme", "http"), (":authority", "test"), ("te", te),
               (":path", f"/kvstore.KVStoreService/{method}"), ("content-type", "application/grpc")]
     fields.sort(key=lambda field: not field[0].startswith(":"))
     return hpack.Encoder().encode([hpack.NeverIndexedHeaderTuple(*field) for field in fields])
@@ -492,6 +492,20 @@ class Http2TortureTest(unittest.TestCase):
             self.bystander = Bystander(self.server)
             self.addCleanup(self.bystander.stop)
             self.bystander.check()
+
+    def test_what_grpc_logs_is_a_line_whatever_was_sent(self):
+        def told():  # not more than some a second are
+            for value in ("x" * 5000, "\x1b[31mred", "new\nline"):
+                with self.connect() as one:
+                    one.send(frame(HEADERS, END_HEADERS, 1, call("Lookup", te=value)))
+                    one.socket.shutdown(socket.SHUT_WR)
+                    for _ in one.frames():
+                        pass
+            return any(r"new\nline" in line for line in self.server.log)
+
+        self.eventually(told, "not logged")
+        for line in self.server.log:
+            self.assertRegex(line, r"^\d{4}-\d\d-\d\dT\S+Z (info|warning|error) [ -~]{1,1000}\n$")
 
     def test_sessions_with_bytes_changed(self):
         rng = random.Random(20)

@@ -11,6 +11,7 @@
 #include "KVCommon/limits.h"
 #include "KVService/platform/listener.h"
 #include "KVService/rpc/call_queues.h"
+#include "KVService/rpc/grpc_log.h"
 #include "KVService/rpc/kv_service.h"
 #include "KVService/rpc/tls_credentials.h"
 
@@ -57,6 +58,7 @@ struct RpcServer::Parts {
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options,
                                                             ChunkStore* store, RpcLog* log) {
+  TakeGrpcLog();
   auto parts = std::make_unique<Parts>(store, log, options.access);
   grpc::ServerBuilder builder;
   Configure(builder);
