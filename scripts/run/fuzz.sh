@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 least_executions=1000000
 seconds=${1:-0}
 shift || true
-scripts/init/install_deps.sh clang libclang-rt-14-dev llvm
+scripts/init/install_deps.sh clang libclang-rt-14-dev
 cmake --preset fuzz >/dev/null
 cmake --build --preset fuzz
 cd build/fuzz
