@@ -42,7 +42,7 @@ class Server:
         self.process = subprocess.Popen(
             [os.environ["KVSTORE_SERVER"], "--host", "127.0.0.1", "--port", str(port),
              "--data-dir", self.data_dir, *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
             env={**os.environ, **(environment or {})})
         self.started = threading.Event()
         self.port = None

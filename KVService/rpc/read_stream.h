@@ -104,7 +104,7 @@ class ReadStream final {
 
   // What the state allows next, marked as under way. Every event updates the state and asks under
   // one lock, and performs without it. Fetches end on other threads; what gRPC has to say comes
-  // from the queue's one thread, so the stream cannot end while that is in one of these functions.
+  // from the queue, one event at a time, so the stream cannot end in one of these functions.
   void Hold(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Actions Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -10,7 +10,9 @@
 #include <thread>
 
 #include "KVCommon/limits.h"
+#include "KVService/platform/listener.h"
 #include "KVService/rpc/call_queues.h"
+#include "KVService/rpc/grpc_log.h"
 #include "KVService/rpc/kv_service.h"
 #include "KVService/rpc/tls_credentials.h"
 
@@ -43,8 +45,6 @@ void Configure(grpc::ServerBuilder& builder) {
   for (auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
     builder.SetCompressionAlgorithmSupportStatus(algorithm, false);
   }
-  // Two servers on one port would share its calls, and hide a mistake.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 
 }  // namespace
@@ -56,37 +56,48 @@ struct RpcServer::Parts {
   KVService service;
   std::shared_ptr<grpc::ServerCredentials> credentials;
   std::unique_ptr<CallQueues> queues;  // end before the service that their calls are of
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<Listener> listener;  // hands connections to the acceptor
 };
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options,
                                                             ChunkStore* store, RpcLog* log,
                                                             Admission* admission) {
+  TakeGrpcLog();
   auto parts = std::make_unique<Parts>(store, log, admission, options.access);
-  const std::string& host = options.host;
   grpc::ServerBuilder builder;
   Configure(builder);
-  const bool bare_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
-  const std::string address =
-      fmt::format("{}:{}", bare_ipv6 ? "[" + host + "]" : host, options.port);
-  int bound = 0;
   parts->credentials =
       options.tls != nullptr ? MakeTlsCredentials(options.tls) : grpc::InsecureServerCredentials();
-  builder.AddListeningPort(address, parts->credentials, &bound);
   grpc::ResourceQuota quota("received");
   quota.Resize(static_cast<size_t>(options.receive_bytes));
   builder.SetResourceQuota(quota);
+  parts->acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, parts->credentials);
+  auto listener = Listener::Open({options.host, options.port, absl::Milliseconds(kKeepaliveMs)});
+  if (!listener.ok()) {
+    return absl::UnavailableError(fmt::format("cannot listen on {} port {}: {}", options.host,
+                                              options.port,
+                                              std::string(listener.status().message())));
+  }
+  parts->listener = *std::move(listener);
   builder.RegisterService(&parts->service);
   parts->queues = std::make_unique<CallQueues>(&builder, options.queues);
   parts->server = builder.BuildAndStart();
-  if (!parts->server || bound == 0) {
-    return absl::UnavailableError(fmt::format(
-        "cannot listen on {}: is the port taken, or the address not this machine's?{}", address,
-        options.tls == nullptr ? "" : " Or has gRPC, above, said why it refuses the certificate?"));
+  if (!parts->server) {
+    return absl::UnavailableError(
+        "gRPC does not start. Has it, above, said why it refuses the certificate?");
   }
   for (const auto& queue : parts->queues->queues()) parts->service.Serve(queue.get());
   parts->queues->Run();
-  return std::unique_ptr<RpcServer>(new RpcServer(std::move(parts), bound));
+  parts->listener->Run([acceptor = parts->acceptor.get()](int descriptor) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = descriptor;
+    acceptor->HandleNewConnection(&connection);
+  });
+  const int port = parts->listener->port();
+  return std::unique_ptr<RpcServer>(new RpcServer(std::move(parts), port));
 }
 
 RpcServer::RpcServer(std::unique_ptr<Parts> parts, int port)
@@ -100,6 +111,7 @@ void RpcServer::Shutdown(std::chrono::milliseconds grace) {
   // it where the client has sent anything since, and what the client has not received is lost. So
   // calls end first, and clients get a moment to take their answers.
   if (parts_->service.Drain(absl::FromChrono(deadline))) std::this_thread::sleep_for(kLastAnswers);
+  parts_->listener.reset();
   parts_->server->Shutdown(deadline);
   // Cancelled calls have yet to end here: what they wait for in the store ends by itself.
   parts_->service.gate().AwaitEmpty();

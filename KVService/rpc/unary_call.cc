@@ -45,7 +45,7 @@ void UnaryCall::Came() {
   }
   state_ = kRunning;
   // Before a byte of the request is looked at. A Finish may come from another thread at once, and
-  // yet not end the call before this returns: the event of that comes from this thread.
+  // yet not end the call before this returns: events of a queue happen one after the other.
   const absl::Status admitted =
       AdmitCall(service_->access(), service_->admission(), context_, &caller_, &admitted_);
   if (caller_) record.identity = caller_->name();

@@ -14,7 +14,7 @@ packages=(
   libspdlog-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libpugixml-dev
   prometheus-cpp-dev liburing-dev libnuma-dev
   # tests
-  libgtest-dev libgmock-dev openssl iproute2 python3 python3-grpcio python3-protobuf python3-yaml
+  libgtest-dev libgmock-dev openssl iproute2 python3 python3-grpcio python3-hpack python3-protobuf python3-yaml
   "$@"
 )
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "KVCommon/status_macros.h"
+#include "KVCommon/varints.h"
 #include "KVCommon/wire.h"
 
 namespace wire = kvstore::wire;
@@ -31,6 +32,14 @@ void CheckChunk(wire::Pieces message, const wire::Chunk& chunk) {
   KV_CHECK(again->partition_key == chunk.partition_key);
   KV_CHECK(again->completion_id == chunk.completion_id);
   KV_CHECK(again->prefix_digest == chunk.prefix_digest);
+  if (!chunk.tokens.empty()) KV_CHECK(wire::PartitionOf(whole) == chunk.partition_key);
+}
+
+// The processor's own instructions give what plain C++ does.
+void CheckVarints(kvstore::ByteView bytes) {
+  std::vector<uint64_t> fast(wire::CountVarints(bytes)), plain(fast.size());
+  const size_t used = wire::DecodeVarints(bytes, fast.data());
+  KV_CHECK(used == wire::DecodeVarintsPortably(bytes, plain.data()) && fast == plain);
 }
 
 }  // namespace
@@ -45,10 +54,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     rest = rest.subspan(step);
   }
   pieces.push_back(rest);
-  switch (which % 7) {
+  switch (which % 8) {
     case 0:
       if (const auto m = wire::ParseLookupRequest(pieces); m.ok()) {
-        RoundTrip(*m, wire::ParseLookupRequest);
+        RoundTrip(*m, [](wire::Pieces again) { return wire::ParseLookupRequest(again); });
       }
       break;
     case 1:
@@ -73,6 +82,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (const auto m = wire::ParseWriteResponse(pieces); m.ok()) {
         RoundTrip(*m, wire::ParseWriteResponse);
       }
+      break;
+    case 6:
+      CheckVarints(pieces.back());
+      wire::PartitionOf(pieces.back());
       break;
     default:
       if (const auto m = wire::ParseChunk(pieces); m.ok()) CheckChunk(pieces, *m);

@@ -1,0 +1,60 @@
+// Listens on a TCP port and hands connections over, for as long as it lives. gRPC's own listener
+// ends for good, without a word to the program, the first time that the process has no file
+// descriptor left.
+#ifndef KVSERVICE_PLATFORM_LISTENER_H_
+#define KVSERVICE_PLATFORM_LISTENER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace kvstore {
+
+// Run and the destructor on one thread; the rest is const.
+class Listener {
+ public:
+  // Connections leave so many of the process's file descriptors to files: beyond that they are
+  // closed at once.
+  static constexpr int kDescriptorsForFiles = 64;
+
+  struct Options {
+    std::string host;  // a name or an address; all addresses of a name are listened on
+    int port = 0;      // 0: a free one
+    // What was sent and not taken for so long ends the connection.
+    absl::Duration send_timeout = absl::Seconds(10);
+  };
+
+  // UNAVAILABLE, saying what and where, if the address is not this machine's or the port is taken.
+  static absl::StatusOr<std::unique_ptr<Listener>> Open(const Options& options);
+
+  ~Listener();  // no `take` runs any more; the port is free
+
+  int port() const { return port_; }
+
+  // Gives each connection to `take`, on a thread of this object: a descriptor of a socket that does
+  // not block, which is `take`'s to close. Until then the system lets connections wait. Call once.
+  void Run(std::function<void(int descriptor)> take);
+
+ private:
+  Listener() = default;
+  absl::Status Bind(const Options& options);
+  void Serve();
+  void TakeAll(int socket);
+  void Wait(absl::Duration at_most);  // or until it is to end
+
+  std::vector<int> sockets_;
+  int port_ = 0;
+  int stop_ = -1;  // an eventfd: readable once it is to end
+  std::function<void(int)> take_;
+  absl::Time last_log_ = absl::InfinitePast();
+  std::thread thread_;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_PLATFORM_LISTENER_H_
