@@ -90,9 +90,11 @@ KVService::KVService(ChunkStore* store, RpcLog* log, Admission* admission,
     : store_(*store), log_(*log), admission_(*admission), access_(access) {
   using Method = grpc::internal::RpcServiceMethod;
   using Type = grpc::internal::RpcMethod::RpcType;
-  // A method of ours that the service owns, without a handler: gRPC leaves it to our queues.
-  const auto add = [this](const char* path, Type type) {
+  // A method of ours that the service owns, without a handler: gRPC leaves it to our queues. One that
+  // is not marked would count as synchronous, and gRPC start threads for it.
+  auto add = [this, index = 0](const char* path, Type type) mutable {
     AddMethod(new Method(path, type, nullptr));
+    MarkMethodRaw(index++);
   };
   add("/kvstore.KVStoreService/Lookup", Type::NORMAL_RPC);
   add("/kvstore.KVStoreService/Read", Type::NORMAL_RPC);
