@@ -58,7 +58,8 @@ ExecStart=/bin/sh -c '/bin/bash /test/inside.sh >/test/results/log 2>&1; echo $?
 UNIT
   mkdir -p "$root/etc/systemd/system/default.target.wants"
   ln -s ../test.service "$root/etc/systemd/system/default.target.wants/test.service"
-  timeout -k 10 600 systemd-nspawn --quiet -D "$root" --boot --register=no --keep-unit \
+  # In a namespace of processes: none outlives it.
+  unshare --pid --fork --kill-child --mount-proc timeout -k 10 600 systemd-nspawn --quiet -D "$root" --boot --register=no --keep-unit \
     --private-network --resolv-conf=off >"$work/boot.log" 2>&1 </dev/null || true
   if [ ! -e "$root/test/results/log" ]; then
     echo "test_package: systemd-nspawn cannot boot it here, so in a chroot: $(tail -1 "$work/boot.log")"
