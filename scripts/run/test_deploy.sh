@@ -40,13 +40,13 @@ END
 
 export work root
 export SSH_OPTIONS="-i $work/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-unshare --net --mount bash -euo pipefail -c '
+# What it starts ends with it, however it ends: all of it is in a namespace of processes.
+unshare --net --pid --fork --kill-child --mount-proc bash -euo pipefail -c '
   source "$work/lib.sh"
   ip link set lo up
   systemd-nspawn --quiet -D "$root" --boot --register=no --keep-unit --resolv-conf=off \
     >"$work/boot.log" 2>&1 </dev/null &
   machine=$!
-  trap "kill -KILL $machine 2>/dev/null || true" EXIT
   read -ra options <<<"$SSH_OPTIONS"
   await ssh "${options[@]}" root@127.0.0.1 true
   admin() { ssh "${options[@]}" root@127.0.0.1 "$@"; }

@@ -58,12 +58,16 @@ ExecStart=/bin/sh -c '/bin/bash /test/inside.sh >/test/results/log 2>&1; echo $?
 UNIT
   mkdir -p "$root/etc/systemd/system/default.target.wants"
   ln -s ../test.service "$root/etc/systemd/system/default.target.wants/test.service"
-  timeout -k 10 600 systemd-nspawn --quiet -D "$root" --boot --register=no --keep-unit \
+  # In a namespace of processes: none outlives it.
+  unshare --pid --fork --kill-child --mount-proc timeout -k 10 600 systemd-nspawn --quiet -D "$root" --boot --register=no --keep-unit \
     --private-network --resolv-conf=off >"$work/boot.log" 2>&1 </dev/null || true
-  if [ ! -s "$root/test/results/code" ]; then
+  if [ ! -e "$root/test/results/log" ]; then
     echo "test_package: systemd-nspawn cannot boot it here, so in a chroot: $(tail -1 "$work/boot.log")"
-    [ ! -s "$root/test/results/log" ] || cat "$root/test/results/log"
     boot=false
+  elif [ ! -s "$root/test/results/code" ]; then
+    cat "$root/test/results/log"
+    echo "test_package: it did not end within 10 minutes" >&2
+    exit 1
   fi
 fi
 if ! $boot; then
