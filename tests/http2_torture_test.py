@@ -447,7 +447,8 @@ class Http2TortureTest(unittest.TestCase):
         self.bystander.check()
 
     def test_more_than_the_window(self):
-        """The connection's window, of 64 KiB at first, is not kept to."""
+        """200 MB without a look at the windows, into a call that announced 90. Whether the server takes what its
+        windows have come to allow or ends it, it must not hold it."""
         with self.connect() as one:
             one.send(frame(HEADERS, END_HEADERS, 1, call("Write")) +
                      frame(DATA, 0, 1, struct.pack(">BI", 0, 90 << 20)))
@@ -456,7 +457,6 @@ class Http2TortureTest(unittest.TestCase):
             with contextlib.suppress(TimeoutError):  # it is not read from any more
                 while sent < 200 << 20 and one.send(frame(DATA, 0, 1, b"x" * 16_000)):
                     sent += 16_000
-            self.assertLess(sent, 90 << 20, "the server reads without end")
         with self.connect() as one:
             one.send(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", LARGEST_WINDOW)) * 2)
             one.socket.shutdown(socket.SHUT_WR)
