@@ -18,6 +18,7 @@
 #include "KVService/launcher.h"
 #include "KVService/observe/log.h"
 #include "KVService/observe/metrics_server.h"
+#include "KVService/observe/readiness.h"
 #include "KVService/observe/rpc_log.h"
 #include "KVService/options.h"
 #include "KVService/platform/children.h"
@@ -38,25 +39,53 @@ constexpr std::chrono::seconds kShutdownGrace{10};
 // For standard output to take the last metrics lines.
 constexpr std::chrono::seconds kConsolePatience{2};
 
+// What the server tells about itself. The storage's part is there once it is open.
+class SelfReport {
+ public:
+  SelfReport(const RpcLog& rpc_log, const Admission& admission)
+      : rpc_log_(rpc_log), admission_(admission) {}
+
+  void Opened(const StorageSetup* storage) {
+    absl::MutexLock lock(&mutex_);
+    storage_ = storage;
+  }
+
+  MetricFamilies Metrics() const {
+    MetricFamilies all = rpc_log_.metrics().Collect();
+    const auto add = [&all](MetricFamilies more) {
+      std::move(more.begin(), more.end(), std::back_inserter(all));
+    };
+    add(AdmissionMetrics(admission_.stats()));
+    const StorageSetup* storage = nullptr;
+    {
+      absl::MutexLock lock(&mutex_);
+      storage = storage_;
+    }
+    if (storage != nullptr) add(storage->Metrics());
+    all.push_back({"kvstore_build_info",
+                   "Always 1.",
+                   MetricType::kGauge,
+                   {{{{"version", KVSTORE_VERSION}}, 1}},
+                   {}});
+    return all;
+  }
+
+ private:
+  const RpcLog& rpc_log_;
+  const Admission& admission_;
+  mutable absl::Mutex mutex_;
+  const StorageSetup* storage_ ABSL_GUARDED_BY(mutex_) = nullptr;
+};
+
 // Null where no port was asked for. Both outlive it.
 absl::StatusOr<std::unique_ptr<MetricsServer>> StartMetrics(const ServerOptions& options,
-                                                            const StorageSetup& storage,
-                                                            const RpcLog& rpc_log,
-                                                            const Admission& admission) {
+                                                            const SelfReport& report,
+                                                            const Readiness& readiness) {
   if (options.metrics_port == 0) return nullptr;
-  KV_ASSIGN_OR_RETURN(
-      auto server, MetricsServer::Start(options.metrics_host, options.metrics_port, [&] {
-        MetricFamilies all = rpc_log.metrics().Collect();
-        for (MetricFamilies more : {storage.Metrics(), AdmissionMetrics(admission.stats())}) {
-          std::move(more.begin(), more.end(), std::back_inserter(all));
-        }
-        all.push_back({"kvstore_build_info",
-                       "Always 1.",
-                       MetricType::kGauge,
-                       {{{{"version", KVSTORE_VERSION}}, 1}},
-                       {}});
-        return all;
-      }));
+  KV_ASSIGN_OR_RETURN(auto server, MetricsServer::Start(
+                                       options.metrics_host, options.metrics_port,
+                                       [&report] { return report.Metrics(); },
+                                       [&readiness] { return readiness.Get(); }));
   spdlog::info("metrics for Prometheus host={} port={} path=/metrics", options.metrics_host,
                server->port());
   return server;
@@ -102,13 +131,16 @@ absl::Status Run(const ServerOptions& options) {
                       PlanThreads(static_cast<size_t>(options.threads), UsableProcessors(),
                                   HasDisk(options), options.azure));
   KV_ASSIGN_OR_RETURN(const std::unique_ptr<SecuritySetup> security, SecuritySetup::Open(options));
-  KV_ASSIGN_OR_RETURN(const std::unique_ptr<StorageSetup> storage,
-                      StorageSetup::Open(options, threads));
   RpcLog rpc_log(options.metrics);
   const ServerLimits limits = LimitsOf(options);
   Admission admission(limits);
+  SelfReport report(rpc_log, admission);
+  Readiness readiness(absl::UnavailableError("starting: what is stored is being loaded"));
+  std::unique_ptr<StorageSetup> storage;  // outlives the metrics server, which asks it
   KV_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> metrics,
-                      StartMetrics(options, *storage, rpc_log, admission));
+                      StartMetrics(options, report, readiness));
+  KV_ASSIGN_OR_RETURN(storage, StorageSetup::Open(options, threads));
+  report.Opened(storage.get());
   KV_ASSIGN_OR_RETURN(std::unique_ptr<RpcServer> server,
                       RpcServer::Start({options.host, options.port, threads.queues,
                                         security->access(), security->tls(),
@@ -124,6 +156,7 @@ absl::Status Run(const ServerOptions& options) {
   spdlog::info("threads queues={} http={} disk_reads={} disk_writes={}", threads.queues,
                threads.http, threads.disk_reads, threads.disk_writes);
   TellParentReady();
+  readiness.Set(absl::OkStatus());
 
   const std::string signal = WaitForStopSignal([&] {
     if (!security->has_files() && !storage->has_files()) spdlog::info("nothing to read again");
@@ -131,6 +164,7 @@ absl::Status Run(const ServerOptions& options) {
     storage->Reload();
   });
   spdlog::info("stopping signal={} grace_s={}", signal, kShutdownGrace.count());
+  readiness.Set(absl::UnavailableError("stopping"));
   server->Shutdown(kShutdownGrace);
   metrics.reset();
   storage->LogStats();

@@ -1,7 +1,11 @@
 """A real server's metrics, as Prometheus gets them, against what a plain client does."""
 import os
 import subprocess
+import threading
+import time
 import unittest
+import urllib.error
+import urllib.request
 
 import grpc
 from kvserver import BLOCK, Server, lookup_request, read_request, write_request
@@ -59,6 +63,41 @@ class MetricsTest(unittest.TestCase):
             self.assertEqual(after("pending_write_bytes"), 0)
             self.assertEqual(after("corrupt_chunks_total"), 0)
             self.assertIsNone(after("bloom_size_bytes"), "nothing is shared")
+            self.assertEqual(server.stop(), 0)
+
+    def test_it_tells_when_it_is_ready_and_when_it_ends(self):
+        port = free_port()
+
+        def ask(path):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as error:
+                return error.code, error.read().decode()
+
+        with Server("--metrics-port", str(port)) as server:
+            self.assertEqual(ask("/healthz"), (200, "ok\n"))
+            self.assertEqual(ask("/readyz"), (200, "ok\n"))
+            self.assertEqual(ask("/elsewhere")[0], 404)
+            # A stream that goes on holds up the end for a while.
+            going_on = threading.Event()
+            stub = server.stub()
+
+            def requests():
+                yield read_request("nowhere")
+                going_on.wait(30)
+
+            stream = stub.StreamingRead(requests())
+            self.assertFalse(next(stream).found)
+            server.process.terminate()
+            end = time.monotonic() + 30
+            while ask("/readyz")[0] == 200:
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+            self.assertEqual(ask("/readyz"), (503, "stopping\n"))
+            self.assertEqual(ask("/healthz"), (200, "ok\n"))
+            going_on.set()
+            list(stream)
             self.assertEqual(server.stop(), 0)
 
     def test_promtool_finds_nothing_wrong(self):

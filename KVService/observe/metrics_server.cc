@@ -1,20 +1,22 @@
 #include "KVService/observe/metrics_server.h"
 
+#include <civetweb.h>
 #include <prometheus/client_metric.h>
-#include <prometheus/collectable.h>
-#include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/metric_type.h>
+#include <prometheus/text_serializer.h>
 #include <spdlog/fmt/fmt.h>
 
-#include <exception>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace kvstore {
 
 namespace {
 
-constexpr size_t kThreads = 2;
+constexpr char kThreads[] = "2";
+constexpr char kRequestTimeoutMs[] = "10000";
 
 prometheus::MetricType TypeOf(MetricType type) {
   switch (type) {
@@ -62,42 +64,74 @@ prometheus::MetricFamily ToPrometheus(const MetricFamily& family) {
   return result;
 }
 
-class SourceCollectable : public prometheus::Collectable {
- public:
-  explicit SourceCollectable(MetricSource source) : source_(std::move(source)) {}
+void Answer(mg_connection* connection, int code, const char* reason, const char* type,
+            std::string_view body) {
+  mg_printf(connection,
+            "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: "
+            "no-store\r\nConnection: close\r\n\r\n",
+            code, reason, type, body.size());
+  mg_write(connection, body.data(), body.size());
+}
 
-  std::vector<prometheus::MetricFamily> Collect() const override {
-    std::vector<prometheus::MetricFamily> result;
-    for (const MetricFamily& family : source_()) result.push_back(ToPrometheus(family));
-    return result;
-  }
-
- private:
-  const MetricSource source_;
-};
+constexpr char kText[] = "text/plain; charset=utf-8";
 
 }  // namespace
 
 struct MetricsServer::Parts {
-  std::shared_ptr<prometheus::Collectable> collectable;  // the exposer holds it weakly
-  std::unique_ptr<prometheus::Exposer> exposer;
+  MetricSource source;
+  ReadySource ready;
+  mg_context* server = nullptr;
+
+  ~Parts() {
+    if (server != nullptr) mg_stop(server);  // waits for what runs
+    mg_exit_library();
+  }
+
+  static int Asked(mg_connection* connection, void* data) {
+    const Parts& parts = *static_cast<const Parts*>(data);
+    const mg_request_info& request = *mg_get_request_info(connection);
+    const std::string_view path = request.local_uri;
+    if (std::string_view(request.request_method) != "GET") {
+      Answer(connection, 405, "Method Not Allowed", kText, "this port answers GET\n");
+    } else if (path == "/metrics") {
+      std::vector<prometheus::MetricFamily> families;
+      for (const MetricFamily& family : parts.source()) families.push_back(ToPrometheus(family));
+      Answer(connection, 200, "OK", "text/plain; version=0.0.4; charset=utf-8",
+             prometheus::TextSerializer().Serialize(families));
+    } else if (path == "/healthz") {
+      Answer(connection, 200, "OK", kText, "ok\n");
+    } else if (path == "/readyz") {
+      const absl::Status ready = parts.ready();
+      if (ready.ok()) {
+        Answer(connection, 200, "OK", kText, "ok\n");
+      } else {
+        Answer(connection, 503, "Service Unavailable", kText,
+               std::string(ready.message()) + "\n");
+      }
+    } else {
+      Answer(connection, 404, "Not Found", kText, "there are /metrics, /healthz and /readyz\n");
+    }
+    return 1;
+  }
 };
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& host,
-                                                                    int port, MetricSource source) {
+                                                                    int port, MetricSource source,
+                                                                    ReadySource ready) {
   const bool bare_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
   const std::string address = fmt::format("{}:{}", bare_ipv6 ? "[" + host + "]" : host, port);
+  mg_init_library(0);
   auto parts = std::make_unique<Parts>();
-  parts->collectable = std::make_shared<SourceCollectable>(std::move(source));
-  try {
-    parts->exposer = std::make_unique<prometheus::Exposer>(address, kThreads);
-    parts->exposer->RegisterCollectable(parts->collectable);
-    const std::vector<int> ports = parts->exposer->GetListeningPorts();
-    if (!ports.empty()) {
-      return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(parts), ports.front()));
-    }
-  } catch (const std::exception&) {
-    // Its message says "null context".
+  parts->source = std::move(source);
+  parts->ready = std::move(ready);
+  const char* const options[] = {"listening_ports",    address.c_str(),    "num_threads", kThreads,
+                                 "request_timeout_ms", kRequestTimeoutMs, nullptr};
+  const mg_callbacks callbacks{};
+  parts->server = mg_start(&callbacks, nullptr, const_cast<const char**>(options));
+  mg_server_port bound{};
+  if (parts->server != nullptr && mg_get_server_ports(parts->server, 1, &bound) == 1) {
+    mg_set_request_handler(parts->server, "/**", &Parts::Asked, parts.get());
+    return std::unique_ptr<MetricsServer>(new MetricsServer(std::move(parts), bound.port));
   }
   return absl::UnavailableError(
       fmt::format("metrics cannot listen on {}: is the port taken, or the address not this "

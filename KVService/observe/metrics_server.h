@@ -1,23 +1,32 @@
-// Metrics for Prometheus: GET /metrics over plain HTTP, in its text format.
+// What others ask a server about itself, by GET over plain HTTP:
+//   /metrics  for Prometheus, in its text format
+//   /healthz  200 while the process answers at all: who does not is to be restarted
+//   /readyz   200 while it takes calls; 503 and why while it loads, and while it ends
 #ifndef KVSERVICE_OBSERVE_METRICS_SERVER_H_
 #define KVSERVICE_OBSERVE_METRICS_SERVER_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "KVService/observe/metrics.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace kvstore {
 
+// OK while calls are taken; else why not. Called on any thread; quick.
+using ReadySource = std::function<absl::Status()>;
+
 // Answers on threads of its own, two at a time.
 class MetricsServer {
  public:
-  // Asks `source` once a request. Port 0 takes a free one. UNAVAILABLE where the address cannot be
-  // listened on.
-  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& host, int port,
-                                                              MetricSource source);
-  // Ends what runs; `source` is not called after it.
+  // Asks `source`, or `ready`, once a request. Port 0 takes a free one. UNAVAILABLE where the
+  // address cannot be listened on.
+  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
+      const std::string& host, int port, MetricSource source,
+      ReadySource ready = [] { return absl::OkStatus(); });
+  // Ends what runs; neither is called after it.
   ~MetricsServer();
   MetricsServer(const MetricsServer&) = delete;
   MetricsServer& operator=(const MetricsServer&) = delete;

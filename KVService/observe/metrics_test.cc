@@ -26,7 +26,8 @@ class MetricsServerTest : public ::testing::Test {
                                                      std::to_string(server.port()) + path));
     EXPECT_TRUE(response.ok()) << response.status();
     if (!response.ok()) return "";
-    return response->status == 200 ? Body(*response) : std::to_string(response->status);
+    if (response->status == 200) return Body(*response);
+    return std::to_string(response->status) + " " + Body(*response);
   }
   static bool Has(const std::string& text, const std::string& lines) {
     if (("\n" + text).find("\n" + lines + "\n") != std::string::npos) return true;
@@ -66,7 +67,18 @@ TEST_F(MetricsServerTest, AsksAnewEachTimeAndKnowsNoOtherPath) {
       Start([&] { return MetricFamilies{Gauge("kvstore_asked", "Times.", ++asked)}; });
   Has(Get(*server), "kvstore_asked 1");
   Has(Get(*server), "kvstore_asked 2");
-  EXPECT_EQ(Get(*server, "/secrets"), "404");
+  EXPECT_TRUE(Get(*server, "/secrets").starts_with("404 "));
+}
+
+TEST_F(MetricsServerTest, TellsWhetherItIsReadyAndElseWhy) {
+  absl::Status status = absl::UnavailableError("loading");
+  const auto server = MetricsServer::Start(
+      kHost, 0, [] { return MetricFamilies(); }, [&status] { return status; });
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ(Get(**server, "/healthz"), "ok\n");
+  EXPECT_EQ(Get(**server, "/readyz"), "503 loading\n");
+  status = absl::OkStatus();
+  EXPECT_EQ(Get(**server, "/readyz"), "ok\n");
 }
 
 TEST_F(MetricsServerTest, ManyMayAskAtOnce) {

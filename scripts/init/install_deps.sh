@@ -12,7 +12,7 @@ packages=(
   libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libabsl-dev libssl-dev libisal-dev librocksdb-dev
   libspdlog-dev nlohmann-json3-dev libcli11-dev libcurl4-openssl-dev libpugixml-dev
-  prometheus-cpp-dev liburing-dev libnuma-dev
+  prometheus-cpp-dev libcivetweb-dev liburing-dev libnuma-dev
   # tests
   libgtest-dev libgmock-dev openssl iproute2 python3 python3-grpcio python3-hpack python3-protobuf python3-yaml
   "$@"
