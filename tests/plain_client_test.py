@@ -52,6 +52,26 @@ class PlainClientTest(unittest.TestCase):
         self.assertEqual(caught.exception.code(), code, caught.exception.details())
         self.assertIn(contains, caught.exception.details())
 
+    def test_encodings_that_are_valid_but_not_canonical_are_stored_as_all_others(self):
+        """Fields out of order, one twice, one unknown."""
+        fields = dict(tokens=block(0), buffer=b"tensors", partition_key=self.partition, hash=7)
+        parts = [pb.PromptChunk(hash=6)] + [pb.PromptChunk(**{name: value})
+                                            for name, value in fields.items()]
+        unknown = b"\xa2\x06\x03new"  # field 100
+        request = pb.WriteRequest(resource_name="acct", container_name="box").SerializeToString()
+        chunk = b"".join(part.SerializeToString() for part in parts) + unknown
+        request += bytes([3 << 3 | 2, len(chunk) & 127 | 128, len(chunk) >> 7]) + chunk
+        with self.server.channel() as channel:
+            path = "/kvstore.KVStoreService/"
+            channel.unary_unary(path + "Write")(request)
+            found = self.lookup(block(0), [7])
+            self.assertEqual(found.cached_blocks, 1)
+            answer = channel.unary_unary(path + "Read")(
+                read_request(found.locations[0].location).SerializeToString())
+        canonical = pb.PromptChunk(**fields).SerializeToString(deterministic=True)
+        self.assertIn(canonical, answer)
+        self.assertNotIn(b"new", answer)
+
     def test_contract_descriptor(self):
         """Field by field what deployed clients speak."""
         expected = {
