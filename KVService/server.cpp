@@ -146,6 +146,7 @@ absl::Status Run(const ServerOptions& options) {
                                         security->access(), security->tls(),
                                         /*receive_bytes=*/2 * limits.upload_bytes},
                                        &storage->store(), &rpc_log, &admission));
+  readiness.Set(absl::OkStatus());
   const ChunkStoreStats stats = storage->store().stats();
   spdlog::info(
       "serving host={} port={} storage={} blocks={} capacity_bytes={} memory_bytes={} "
@@ -156,7 +157,6 @@ absl::Status Run(const ServerOptions& options) {
   spdlog::info("threads queues={} http={} disk_reads={} disk_writes={}", threads.queues,
                threads.http, threads.disk_reads, threads.disk_writes);
   TellParentReady();
-  readiness.Set(absl::OkStatus());
 
   const std::string signal = WaitForStopSignal([&] {
     if (!security->has_files() && !storage->has_files()) spdlog::info("nothing to read again");
