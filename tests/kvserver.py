@@ -77,14 +77,15 @@ class Server:
     def kill(self):
         """As the power of the process would fail: SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
-        self._wait()
+        self.wait()
 
     def stop(self, signal_number=signal.SIGTERM):
         """Gracefully; returns the exit code."""
         self.process.send_signal(signal_number)
-        return self._wait()
+        return self.wait()
 
-    def _wait(self):
+    def wait(self):
+        """For its end, which was asked for; returns the exit code."""
         code = self.process.wait(STOP_TIMEOUT_S)
         self.ended = True
         for reader in self.readers:

@@ -98,7 +98,7 @@ class MetricsTest(unittest.TestCase):
             self.assertEqual(ask("/healthz"), (200, "ok\n"))
             going_on.set()
             list(stream)
-            self.assertEqual(server.stop(), 0)
+            self.assertEqual(server.wait(), 0)
 
     def test_promtool_finds_nothing_wrong(self):
         port = free_port()

@@ -424,7 +424,7 @@ class ServerTest(unittest.TestCase):
             server.process.send_signal(signal.SIGINT)
             go_on.set()
             self.assertEqual(sum(1 for answer in stream if answer.found), 49)
-            self.assertEqual(server._wait(), 0)
+            self.assertEqual(server.wait(), 0)
             self.assertIn("signal=SIGINT", "".join(server.log))
 
     def test_one_json_line_a_call_unless_disabled(self):

@@ -85,6 +85,7 @@ absl::Status Admission::Admit(uint64_t connection, std::string_view tenant,
   ++party.calls;
   call->admission_ = this;
   call->party_ = id;
+  call->connection_ = connection;
   call->limits_ = limits;
   return absl::OkStatus();
 }
@@ -159,6 +160,39 @@ absl::Status Admission::HoldAnswer(Call* call, int64_t bytes, bool must, HeldByt
   }
   Moved(*call, bytes);
   return absl::OkStatus();
+}
+
+void Admission::AwaitSend(Call* call, absl::AnyInvocable<void() &&> go) {
+  {
+    absl::MutexLock lock(&sends_mutex_);
+    Sends& sends = sends_[call->connection_];
+    if (sends.running == kSendsOfConnection) {
+      sends.waiting.emplace_back(call, std::move(go));
+      return;
+    }
+    ++sends.running;
+    call->sends_ = true;
+  }
+  std::move(go)();
+}
+
+void Admission::Sent(Call* call) {
+  held_answers_.LetGo(&call->answer_);
+  if (!std::exchange(call->sends_, false)) return;
+  absl::AnyInvocable<void() &&> next;
+  {
+    absl::MutexLock lock(&sends_mutex_);
+    const auto its = sends_.find(call->connection_);
+    Sends& sends = its->second;
+    if (sends.waiting.empty()) {
+      if (--sends.running == 0) sends_.erase(its);
+      return;
+    }
+    sends.waiting.front().first->sends_ = true;
+    next = std::move(sends.waiting.front().second);
+    sends.waiting.pop_front();
+  }
+  std::move(next)();
 }
 
 void Admission::Moved(const Call& call, int64_t bytes) {

@@ -5,8 +5,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "KVCommon/limits.h"
 #include "KVService/admission/fair_queue.h"
@@ -39,6 +41,9 @@ class Admission {
  public:
   // Requests that wait to be received.
   static constexpr int64_t kWaitingUploads = 256;
+  // Answers of one connection that gRPC has at a time. It writes what it has as soon as a socket
+  // takes it, in no order of ours.
+  static constexpr int kSendsOfConnection = 2;
   // Smaller answers are not counted.
   static constexpr int64_t kSmall = 64 << 10;
 
@@ -62,6 +67,8 @@ class Admission {
     friend class Admission;
     Admission* admission_ = nullptr;  // null: not admitted
     PartyId party_ = 0;
+    uint64_t connection_ = 0;
+    bool sends_ = false;
     TenantLimits limits_;
     int64_t upload_bytes_ = 0;  // of the queue's
     HeldBytes::Hold upload_;
@@ -87,8 +94,11 @@ class Admission {
   // Before an answer is given to gRPC. RESOURCE_EXHAUSTED where its client may not make the server
   // hold as much now; with `must` never. `cancel` ends the call.
   absl::Status HoldAnswer(Call* call, int64_t bytes, bool must, HeldBytes::Cancel cancel);
+  // Runs `go` once, when the answer may be given to gRPC: before this returns, or on the thread of
+  // another call's Sent.
+  void AwaitSend(Call* call, absl::AnyInvocable<void() &&> go);
   // It has been taken, or never will be.
-  void Sent(Call* call) { held_answers_.LetGo(&call->answer_); }
+  void Sent(Call* call);
 
   AdmissionStats stats() const;
 
@@ -109,7 +119,14 @@ class Admission {
   // Of the party's rate.
   void Moved(const Call& call, int64_t bytes);
 
+  struct Sends {
+    int running = 0;
+    std::deque<std::pair<Call*, absl::AnyInvocable<void() &&>>> waiting;
+  };
+
   const ServerLimits limits_;
+  absl::Mutex sends_mutex_;
+  absl::node_hash_map<uint64_t, Sends> sends_ ABSL_GUARDED_BY(sends_mutex_);  // by connection
   mutable absl::Mutex mutex_;
   int64_t calls_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t waiting_uploads_ ABSL_GUARDED_BY(mutex_) = 0;

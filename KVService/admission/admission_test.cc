@@ -187,6 +187,26 @@ TEST_F(AdmissionTest, AnswersThatNobodyTakesAreBounded) {
   EXPECT_EQ(admission_.stats().answer_bytes, 0);
 }
 
+TEST_F(AdmissionTest, AConnectionsAnswersGoAFewAtATime) {
+  std::vector<int> sent;
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(Admit(1).ok());
+    admission_.AwaitSend(&calls_.back(), [&sent, i] { sent.push_back(i); });
+  }
+  EXPECT_EQ(sent, (std::vector{0, 1}));
+  ASSERT_TRUE(Admit(2).ok());
+  admission_.AwaitSend(&calls_.back(), [&sent] { sent.push_back(10); });
+  EXPECT_EQ(sent, (std::vector{0, 1, 10})) << "another connection's";
+  admission_.Sent(&calls_[1]);
+  EXPECT_EQ(sent, (std::vector{0, 1, 10, 2}));
+  admission_.Sent(&calls_[1]);
+  EXPECT_EQ(sent.size(), 4) << "once";
+  calls_.pop_front();
+  EXPECT_EQ(sent.back(), 3) << "whose call has ended has sent";
+  calls_.clear();
+  EXPECT_EQ(sent.back(), 4);
+}
+
 TEST(OverloadTest, AnyExhaustionHasAHint) {
   EXPECT_EQ(RetryHint(OverloadedError("busy", std::chrono::milliseconds(1234))).count(), 1234);
   EXPECT_EQ(RetryHint(absl::ResourceExhaustedError("full")), kDefaultRetryHint);
@@ -213,7 +233,11 @@ TEST(AdmissionThreadsTest, ManyThreadsEndWithNothingHeld) {
           admission.Received(&call, kMiB);
           admission.LetGoOfUpload(&call);
         }
-        if (admission.HoldAnswer(&call, kMiB, i % 3 == 0, [] {}).ok()) admission.Sent(&call);
+        if (!admission.HoldAnswer(&call, kMiB, i % 3 == 0, [] {}).ok()) continue;
+        std::atomic<bool> mine = false;
+        admission.AwaitSend(&call, [&] { mine = true; });
+        while (!mine) std::this_thread::yield();
+        admission.Sent(&call);
       }
     });
   }

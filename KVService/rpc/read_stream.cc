@@ -241,7 +241,9 @@ void ReadStream::Write(int64_t bytes) {
   // Every stream may hold one, as MayRead has it: it is never refused.
   (void)admission.HoldAnswer(&admitted_call_, bytes, /*must=*/true,
                              [this] { context_.TryCancel(); });
-  RunInTurn(admitted_call_.party(), bytes, [this] { stream_.Write(response_, sent_.tag()); });
+  admission.AwaitSend(&admitted_call_, [this, bytes] {
+    RunInTurn(admitted_call_.party(), bytes, [this] { stream_.Write(response_, sent_.tag()); });
+  });
 }
 
 void ReadStream::Finished(bool ok) {

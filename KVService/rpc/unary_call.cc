@@ -79,7 +79,9 @@ void UnaryCall::Finish(const absl::Status& status) {
   const absl::Status held =
       admission.HoldAnswer(&admitted_, bytes, /*must=*/false, [this] { context_.TryCancel(); });
   if (!held.ok()) return Send(held);
-  RunInTurn(admitted_.party(), bytes, [this] { Send(absl::OkStatus()); });
+  admission.AwaitSend(&admitted_, [this, bytes] {
+    RunInTurn(admitted_.party(), bytes, [this] { Send(absl::OkStatus()); });
+  });
 }
 
 void UnaryCall::Send(const absl::Status& status) {
