@@ -50,7 +50,7 @@ void UnaryCall::Came() {
       AdmitCall(service_->access(), service_->admission(), context_, &caller_, &admitted_);
   if (caller_) record.identity = caller_->name();
   if (!admitted.ok()) return Finish(admitted);
-  if (!method_->uploads) return (service_->*method_->handle)(this);
+  if (!method_->uploads) return Handle();
   state_ = kReceiving;
   const absl::Status waits = service_->admission().AwaitUpload(
       &admitted_, [this] { context_.TryCancel(); }, [this] { stream_.Read(&request_, tag()); });
@@ -63,9 +63,10 @@ void UnaryCall::Received(bool ok) {
   state_ = kRunning;
   service_->admission().Received(&admitted_, static_cast<int64_t>(request_.Length()));
   if (!ok) return Finish(absl::CancelledError("no request came"));
-  RunInTurn(admitted_.party(), static_cast<int64_t>(request_.Length()),
-            [this] { (service_->*method_->handle)(this); });
+  RunInTurn(admitted_.party(), static_cast<int64_t>(request_.Length()), [this] { Handle(); });
 }
+
+void UnaryCall::Handle() { (service_->*method_->handle)(this); }
 
 void UnaryCall::ReleaseRequest() {
   request_.Clear();

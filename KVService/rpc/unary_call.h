@@ -71,6 +71,7 @@ class UnaryCall final : private CallEvent {
   void End();
   void Came();
   void Received(bool ok);
+  void Handle();
   void Send(const absl::Status& status);
   void* tag() { return static_cast<CallEvent*>(this); }
 
