@@ -74,8 +74,8 @@ void CallQueues::Serve(grpc::CompletionQueue* queue, Lane* lane) {
 }
 
 bool CallQueues::Stopping() {
-  absl::MutexLock lock(&mutex_);
-  return mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kReliefTick);
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, kReliefTick, [this] { return stopping_; });
 }
 
 void CallQueues::Relieve() {
@@ -106,9 +106,10 @@ void CallQueues::Stop() {
   if (std::exchange(stopped_, true)) return;
   if (relief_.joinable()) {
     {
-      absl::MutexLock lock(&mutex_);
+      const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
+    changed_.notify_one();
     relief_.join();
   }
   for (const auto& queue : queues_) queue->Shutdown();

@@ -17,16 +17,17 @@
 #include <grpcpp/server_builder.h>
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "KVService/admission/fair_order.h"
-#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 
 namespace kvstore {
 
@@ -70,7 +71,7 @@ class CallQueues {
     std::atomic<uint64_t> taken = 0;
   };
 
-  static constexpr absl::Duration kReliefTick = absl::Milliseconds(20);
+  static constexpr std::chrono::milliseconds kReliefTick{20};
 
   static void Take(Lane* lane, void* tag, bool ok);
   static void Serve(grpc::CompletionQueue* queue, Lane* lane);
@@ -84,8 +85,10 @@ class CallQueues {
   std::thread relief_;
   bool stopped_ = false;
 
-  absl::Mutex mutex_;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  // Not absl's: its timed waits follow the wall clock, which jumps.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
 };
 
 }  // namespace kvstore

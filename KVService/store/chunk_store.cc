@@ -244,9 +244,11 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
     absl::MutexLock lock(&mutex_);
     const auto it = fetching_.find(id);
     fetch_bytes_ -= it->second->size;
-    // Who came after the last one had gone waits for a fetch of their own.
-    if (absl::IsCancelled(blob.status()) && it->second->cancellation->cancelled() &&
-        !it->second->waiters.empty()) {
+    // Who came after the last one had gone waits for a fetch of their own, unless this one got to
+    // an answer all the same. What it failed with, if it did, may be any code.
+    const bool answered =
+        blob.ok() || absl::IsNotFound(blob.status()) || absl::IsDataLoss(blob.status());
+    if (!answered && it->second->cancellation->cancelled() && !it->second->waiters.empty()) {
       it->second->cancellation = std::make_shared<Cancellation>();
       waiting_fetches_.push_back(it->second);
     } else {

@@ -535,7 +535,7 @@ class SlowStore : public MemoryBlobStore {
     auto shared = std::make_shared<decltype(done)>(std::move(done));
     patience.cancellation->OnCancel([this, shared]() mutable {
       ++cancelled;
-      answer = [shared] { (std::move(*shared))(absl::CancelledError("as asked")); };
+      answer = [shared] { (std::move(*shared))(absl::UnavailableError("cancelled, as asked")); };
       if (!late) std::exchange(answer, nullptr)();
     });
   }
