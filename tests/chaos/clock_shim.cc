@@ -75,7 +75,8 @@ int64_t SystemNow() {
 struct Turn {
   explicit Turn(int64_t until) : until(until) {
     const int64_t look = SystemNow() + kLook;
-    due = Spec(std::min(until - Offset(), look));
+    // A time long past, such as gRPC waits until for what is there already, stays a valid one.
+    due = Spec(std::max<int64_t>(0, std::min(until - Offset(), look)));
   }
   bool HasCome() const { return until - Offset() <= SystemNow(); }
 
