@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "KVService/platform/uring_reader.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 
 namespace kvstore {
 namespace {
@@ -11,10 +13,34 @@ class BlockingReader : public AsyncReader {
  public:
   void Read(File& file, uint64_t offset, std::span<std::byte> into,
             absl::AnyInvocable<void(absl::Status) &&> done) override {
-    std::move(done)(file.ReadAt(offset, into));
+    WaitForTurn(into.size());
+    absl::Status status = file.ReadAt(offset, into);
+    {
+      absl::MutexLock lock(&mutex_);
+      reading_ -= into.size();
+    }
+    std::move(done)(std::move(status));
   }
   void Shutdown() override {}
   const char* name() const override { return "threads"; }
+
+ private:
+  void WaitForTurn(size_t size) {
+    absl::MutexLock lock(&mutex_);
+    const uint64_t mine = tickets_++;
+    const auto may_read = [this, mine, size] {
+      mutex_.AssertReaderHeld();
+      return mine == turn_ && (reading_ == 0 || reading_ + size <= kBytesAtATime);
+    };
+    mutex_.Await(absl::Condition(&may_read));
+    ++turn_;
+    reading_ += size;
+  }
+
+  absl::Mutex mutex_;
+  uint64_t tickets_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;  // whose ticket is next
+  size_t reading_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace

@@ -21,9 +21,15 @@ enum class AsyncIo {
   kThreads,  // every read on the thread that asks for it
 };
 
-// Thread-safe. Bounded by its callers: what is beyond the kernel's queue waits in one of ours.
+// Thread-safe. Bounded by its callers: what is beyond what the disk has at a time waits in a queue
+// of ours, in order.
 class AsyncReader {
  public:
+  // What a disk is asked for at a time, but for one read that is larger: about what keeps it busy.
+  // All that it has it reads at once, and ends at once: with more, the network would first wait for
+  // the disk and then the disk for the network.
+  static constexpr size_t kBytesAtATime = size_t{4} << 20;
+
   // As Shutdown.
   virtual ~AsyncReader() = default;
 

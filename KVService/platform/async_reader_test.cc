@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 #include <future>
+#include <thread>
 #include <vector>
 
 #include "KVService/platform/temp_dir.h"
@@ -88,21 +89,61 @@ TEST_P(AsyncReaderTest, TheEndOfTheFileIsOutOfRange) {
   EXPECT_TRUE(Read((kUnits - 2) * kUnit, buffer.bytes()).get().ok());
 }
 
+TEST_P(AsyncReaderTest, AReadMayBeLargerThanWhatIsReadAtATime) {
+  const size_t size = AsyncReader::kBytesAtATime + kUnit;
+  ASSERT_TRUE(file_->Truncate(2 * size).ok());
+  Buffer one = Buffer::AllocateForDirectIo(size), other = Buffer::AllocateForDirectIo(size);
+  std::future<absl::Status> first = Read(0, one.bytes()), second = Read(kUnit, other.bytes());
+  EXPECT_TRUE(first.get().ok());
+  EXPECT_TRUE(second.get().ok());
+  EXPECT_EQ(std::memcmp(one.data(), text_.data(), text_.size()), 0);
+  EXPECT_EQ(std::memcmp(other.data(), text_.data() + kUnit, text_.size() - kUnit), 0);
+}
+
+// A file without a handle, which sees how much of it is read at a time.
+class Bytes : public File {
+ public:
+  absl::Status ReadAt(uint64_t, std::span<std::byte> into) override {
+    const size_t now = reading_ += into.size();
+    for (size_t most = most_; now > most && !most_.compare_exchange_weak(most, now);) continue;
+    for (int i = 0; i < 100; ++i) std::this_thread::yield();  // a chance for others to come
+    std::memset(into.data(), 'z', into.size());
+    reading_ -= into.size();
+    return absl::OkStatus();
+  }
+  bool IsCached(uint64_t, uint64_t) override { return false; }
+  absl::Status WriteAt(uint64_t, std::span<const ByteView>) override { return {}; }
+  absl::Status DataSync() override { return {}; }
+  absl::Status Preallocate(uint64_t) override { return {}; }
+  absl::Status PunchHole(uint64_t, uint64_t) override { return {}; }
+  absl::Status Truncate(uint64_t) override { return {}; }
+  absl::StatusOr<Extent> Size() override { return Extent(); }
+
+  size_t most() const { return most_; }
+
+ private:
+  std::atomic<size_t> reading_ = 0, most_ = 0;
+};
+
+TEST(AsyncReaderOnThreads, ReadNoMoreAtATimeThanKeepsADiskBusy) {
+  const auto reader = *MakeAsyncReader(AsyncIo::kThreads);
+  Bytes file;
+  constexpr size_t kSize = AsyncReader::kBytesAtATime / 5 * 2;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 6; ++t) {
+    threads.emplace_back([&] {
+      Buffer buffer = Buffer::AllocateForDirectIo(kSize);
+      for (int i = 0; i < 20; ++i) {
+        reader->Read(file, 0, buffer.bytes(),
+                     [](absl::Status status) { EXPECT_TRUE(status.ok()); });
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(file.most(), 2 * kSize);
+}
+
 TEST_P(AsyncReaderTest, AFileWithoutAHandleIsReadAnyway) {
-  class Bytes : public File {
-   public:
-    absl::Status ReadAt(uint64_t, std::span<std::byte> into) override {
-      std::memset(into.data(), 'z', into.size());
-      return absl::OkStatus();
-    }
-    bool IsCached(uint64_t, uint64_t) override { return false; }
-    absl::Status WriteAt(uint64_t, std::span<const ByteView>) override { return {}; }
-    absl::Status DataSync() override { return {}; }
-    absl::Status Preallocate(uint64_t) override { return {}; }
-    absl::Status PunchHole(uint64_t, uint64_t) override { return {}; }
-    absl::Status Truncate(uint64_t) override { return {}; }
-    absl::StatusOr<Extent> Size() override { return Extent(); }
-  };
   file_ = std::make_unique<Bytes>();
   std::byte byte{};
   ASSERT_TRUE(Read(0, {&byte, 1}).get().ok());

@@ -138,10 +138,13 @@ class UringReader : public AsyncReader {
     absl::MutexLock lock(&mutex_);
     // One entry is for wake_.
     while (!waiting_.empty() && in_kernel_ < kEntries - 1) {
+      Request* const request = waiting_.front();
+      const size_t size = request->into.size();
+      if (bytes_in_kernel_ > 0 && bytes_in_kernel_ + size > kBytesAtATime) break;
       io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_);
       if (sqe == nullptr) break;
-      Request* const request = waiting_.front();
       waiting_.pop_front();
+      bytes_in_kernel_ += size;
       ::io_uring_prep_read(sqe, request->handle, request->into.data(),
                            static_cast<unsigned>(request->into.size()), request->offset);
       ::io_uring_sqe_set_data(sqe, request);
@@ -163,6 +166,7 @@ class UringReader : public AsyncReader {
         continue;
       }
       request->result = entries[i]->res;
+      bytes_in_kernel_ -= request->into.size();
       finished[ended++] = request;
     }
     ::io_uring_cq_advance(&ring_, count);
@@ -194,6 +198,7 @@ class UringReader : public AsyncReader {
   bool ring_made_ = false;
   absl::Status init_status_;
   unsigned in_kernel_ = 0;
+  size_t bytes_in_kernel_ = 0;
   uint64_t wakes_ = 0;
 
   int wake_ = -1;
