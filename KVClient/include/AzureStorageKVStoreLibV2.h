@@ -24,6 +24,7 @@ class KVStoreError : public std::runtime_error {
 // than its deadline of 30 s; a server that comes back is reconnected to by itself.
 class AzureStorageKVStoreLibV2 {
  public:
+  // Takes one line, without a line break.
   using LogCallback = std::function<void(LogLevel level, const std::string& message)>;
 
   AzureStorageKVStoreLibV2();
@@ -43,6 +44,7 @@ class AzureStorageKVStoreLibV2 {
 
   // Receives the log lines in place of standard error, from any thread; must not call back in.
   void SetLogCallback(LogCallback callback);
+  // The least important lines that are written: Information, unless set.
   void SetLogLevel(LogLevel level);
 
   // How many leading blocks of the prompt [begin, end) the partition holds, and where. `hashes`
@@ -68,6 +70,7 @@ class AzureStorageKVStoreLibV2 {
   // others.
   std::future<std::vector<std::pair<bool, PromptChunk>>> StreamingReadAsync(
       const std::vector<std::string>& locations, const std::string& completionId = "") const;
+  // The same, for locations as Lookup gives them.
   std::future<std::vector<std::pair<bool, PromptChunk>>> StreamingReadAsync(
       const std::vector<BlockLocation>& locations, const std::string& completionId = "") const;
 

@@ -47,9 +47,11 @@ struct TlsOptions {
   // That servers' certificates must bear; empty: the host, as `servers` has it.
   std::string server_name;
 
+  // Whether all are the same text.
   bool operator==(const TlsOptions&) const = default;
 };
 
+// What a client is made of.
 struct ClientOptions {
   // host:port, several by commas. The port is 50051 where none is given; IPv6 addresses stand in
   // brackets; dns:/// before a name and unix:path are taken too. Empty takes the environment's
@@ -71,10 +73,10 @@ struct ClientOptions {
   // here: KVSTORE_TLS_CA, KVSTORE_TLS_CERT, KVSTORE_TLS_KEY, KVSTORE_TLS_SERVER_NAME.
   TlsOptions tls;
 
-  // Who this client is to the servers: sent with each call, which encrypts nothing by itself. Or a
-  // file that holds it, and may be replaced: within about a second the new one is sent. Where both
-  // are empty the environment's KVSTORE_TOKEN_FILE names the file; without that none is sent.
+  // Who this client is to the servers: sent with each call, which encrypts nothing by itself.
   std::string token;
+  // Or a file that holds it, and may be replaced: within about a second the new one is sent. Where
+  // both are empty the environment's KVSTORE_TOKEN_FILE names it; without that none is sent.
   std::string token_file;
 
   // Of each call, retries included, where its CallOptions give none.
@@ -98,7 +100,7 @@ struct ClientOptions {
 
 // One server, as this client has met it. Counts are since the client was made.
 struct ServerStats {
-  std::string name;
+  std::string name;           // as ClientOptions::servers has it
   bool up = true;             // false: left, and pinged until it answers
   int64_t in_flight = 0;      // calls and streams that run
   uint64_t calls = 0;         // calls and streams sent, retries and hedges included
@@ -111,25 +113,28 @@ struct ServerStats {
   uint64_t hedges_sent = 0;   // second requests that came here
   uint64_t hedges_won = 0;    // and answered first
   std::chrono::microseconds latency_p50{0};  // of what it answered of late
-  std::chrono::microseconds latency_p95{0};
+  std::chrono::microseconds latency_p95{0};  // of the same
 };
 
+// All servers, as this client has met them.
 struct ClientStats {
-  bool shared_store =
-      false;  // what the servers said last: each block, or each partition has a home
+  // What the servers said last: each block has a home (true), or each partition.
+  bool shared_store = false;
   std::vector<ServerStats> servers;  // in the list's order
 };
 
+// Of one call.
 struct CallOptions {
   std::chrono::milliseconds timeout{0};  // 0: the client's
   std::string completion_id;             // names the request in the server's logs
 };
 
+// What a Lookup found.
 struct LookupAnswer {
-  int cached_blocks = 0;
-  hash_t last_hash = 0;
+  int cached_blocks = 0;                   // leading blocks of the prompt that are stored
+  hash_t last_hash = 0;                    // of the last of them, 0 without any
   std::vector<::BlockLocation> locations;  // cached_blocks of them
-  ::ServerMetrics metrics;
+  ::ServerMetrics metrics;                 // of this call
 };
 
 // What a read says of a block, beside its buffer.
@@ -139,14 +144,14 @@ struct BlockAnswer {
   // where the memory is too small, with `bytes` telling the size needed; UNKNOWN where the server
   // itself reports a failure.
   absl::Status status;
-  bool found = false;
-  size_t bytes = 0;  // of the buffer
-  hash_t hash = 0;
-  hash_t parent_hash = 0;
-  std::string partition;
-  std::string completion_id;
-  std::vector<Token> tokens;
-  ::ServerMetrics metrics;
+  bool found = false;         // without it all but `metrics` is empty
+  size_t bytes = 0;           // of the buffer
+  hash_t hash = 0;            // this and the next four: as the block's writer gave them
+  hash_t parent_hash = 0;     // of the block before it, 0 for a prompt's first
+  std::string partition;      // that it belongs to
+  std::string completion_id;  // of the request that wrote it
+  std::vector<Token> tokens;  // 128
+  ::ServerMetrics metrics;    // of this call, or of the stream
 };
 
 // Gives memory for block `index` of a read once its size is known: at least `bytes` long, or the
@@ -158,12 +163,14 @@ using PlaceBuffer = std::function<std::span<std::byte>(size_t index, size_t byte
 // timeout ended it. Blocks behind a gap are of no use.
 size_t ArrivedPrefix(std::span<const BlockAnswer> blocks);
 
+// What WritePrompt stored.
 struct WriteAnswer {
   int blocks_written = 0;                // acknowledged, those that were there already included
   std::vector<hash_t> hashes;            // of all full blocks of the prompt
   std::vector<::ServerMetrics> metrics;  // one a block given, in order
 };
 
+// A storage account's container on one or several servers. See the top of this file.
 class Client {
  public:
   // INVALID_ARGUMENT for a missing resource or container, a malformed server, or files of TLS or a
@@ -181,6 +188,7 @@ class Client {
   absl::StatusOr<LookupAnswer> Lookup(std::string_view partition, std::span<const Token> tokens,
                                       std::span<const hash_t> hashes = {},
                                       const CallOptions& call = {});
+  // The same; `done` runs once. What is passed is copied before it returns.
   void LookupAsync(std::string_view partition, std::span<const Token> tokens,
                    std::span<const hash_t> hashes, const CallOptions& call,
                    absl::AnyInvocable<void(absl::StatusOr<LookupAnswer>) &&> done);
@@ -188,6 +196,7 @@ class Client {
   // One block into `memory`, which must stay valid until the call has ended.
   BlockAnswer Read(std::string_view location, std::span<std::byte> memory,
                    const CallOptions& call = {});
+  // The same, into memory that `place` gives for index 0, valid until `done`, which runs once.
   void ReadAsync(std::string_view location, PlaceBuffer place, const CallOptions& call,
                  absl::AnyInvocable<void(BlockAnswer) &&> done);
 
@@ -222,6 +231,7 @@ class Client {
                                           size_t first_block,
                                           std::span<const std::span<const std::byte>> buffers,
                                           const CallOptions& call = {});
+  // The same; `done` runs once, and the buffers must stay valid until then.
   void WritePromptAsync(std::string_view partition, std::span<const Token> tokens,
                         size_t first_block, std::vector<std::span<const std::byte>> buffers,
                         const CallOptions& call,
