@@ -73,6 +73,36 @@ void AddLimits(CLI::App& app, ServerOptions& options) {
       ->group(limits);
 }
 
+// "[default: 512MiB]" in a description tells what the option is where it is not given.
+std::string DefaultOf(const CLI::Option& option) {
+  if (!option.get_default_str().empty()) return option.get_default_str();
+  constexpr std::string_view kMark = "[default: ";
+  const std::string description = option.get_description();
+  const size_t at = description.find(kMark);
+  if (at == std::string::npos) return option.get_items_expected_max() == 0 ? "off" : "";
+  const size_t from = at + kMark.size();
+  return description.substr(from, description.find(']', from) - from);
+}
+
+std::vector<ShownOption> Shown(const CLI::App& app) {
+  std::vector<ShownOption> shown;
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_name();
+    if (name == "--help" || name == "--version" || name == "-h,--help") continue;
+    ShownOption one{name, DefaultOf(*option), option->count() > 0};
+    if (one.given) {
+      one.value.clear();
+      for (const std::string& value : option->results()) {
+        one.value += (one.value.empty() ? "" : ", ") + value;
+      }
+      if (option->get_items_expected_max() == 0 && one.value == "true") one.value = "on";
+    }
+    one.value = Masked(one.name, one.value);
+    shown.push_back(std::move(one));
+  }
+  return shown;
+}
+
 // What the options say against each other; empty where they do not.
 std::string Contradiction(const ServerOptions& options) {
   if (!options.azure) {
@@ -133,14 +163,20 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->check(CLI::IsMember({"error", "info", "verbose"}));
   app.add_flag("--disable-metrics", disable_metrics,
                "do not print a JSON line for every call to standard output");
-  app.add_option("--metrics-port", options.metrics_port,
-                 "TCP port for Prometheus to get /metrics from, without encryption or "
-                 "authentication; 0: none")
+  app.add_option(
+         "--metrics-port", options.metrics_port,
+         "TCP port of the status page, /, and of /metrics for Prometheus, without encryption "
+         "or authentication; 0: none")
       ->take_last()
       ->capture_default_str()
       ->check(CLI::Range(0, 65535));
   app.add_option("--metrics-host", options.metrics_host, "address of that port")
       ->capture_default_str();
+  app.add_option("--slow-request-ms", options.slow_request_ms,
+                 "log each call that takes so long or longer, and where its time went; 0: none")
+      ->capture_default_str()
+      ->take_last()
+      ->check(CLI::Range(0, 3'600'000));
 
   app.add_option("--data-dir", options.data_dir, "directory of the embedded store, made if missing")
       ->take_last()
@@ -279,8 +315,8 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   for (const auto& [name, bytes] : {std::pair("--max-uploads", options.max_upload_bytes),
                                     std::pair("--max-answers", options.max_answer_bytes)}) {
     if (bytes.value_or(kMaxMessageBytes) < kMaxMessageBytes) {
-      return app.exit(CLI::ValidationError(
-          name, "must be at least 100MiB, which the largest block may need"));
+      return app.exit(
+          CLI::ValidationError(name, "must be at least 100MiB, which the largest block may need"));
     }
   }
   if (options.capacity_bytes.value_or(kLeastCapacityBytes) < kLeastCapacityBytes) {
@@ -294,6 +330,7 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   }
   options.metrics = !disable_metrics;
   options.multi_nic = !disable_multi_nic;
+  options.shown = Shown(app);
   return options;
 }
 

@@ -6,6 +6,9 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
+
+#include "KVService/observe/shown_options.h"
 
 namespace kvstore {
 
@@ -20,7 +23,8 @@ struct ServerOptions {
   std::string transport = "libcurl";
   bool metrics = true;  // a JSON line for every call
   std::string metrics_host = "127.0.0.1";
-  int metrics_port = 0;  // 0: no endpoint for Prometheus
+  int metrics_port = 0;        // 0: no status page and no endpoint for Prometheus
+  int slow_request_ms = 1000;  // from then on a call is logged; 0: none is
   bool sdk_logging = false;
   bool multi_nic = true;
   std::string data_dir = "kvstore-data";
@@ -60,6 +64,8 @@ struct ServerOptions {
   uint64_t bloom_blocks = uint64_t{1} << 20;
   double bloom_false_positive_rate = 0.01;
   std::optional<uint64_t> index_blocks;  // none: what an eighth of the machine's memory holds
+
+  std::vector<ShownOption> shown;  // all of them, for the status page; secrets masked
 };
 
 // Less holds no block of many models, and no segment.

@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <iterator>
@@ -20,10 +21,12 @@
 #include "KVService/observe/metrics_server.h"
 #include "KVService/observe/readiness.h"
 #include "KVService/observe/rpc_log.h"
+#include "KVService/observe/status_report.h"
 #include "KVService/options.h"
 #include "KVService/platform/children.h"
 #include "KVService/platform/machine.h"
 #include "KVService/platform/numa.h"
+#include "KVService/platform/peers.h"
 #include "KVService/platform/stop_signal.h"
 #include "KVService/rpc/server.h"
 #include "KVService/security_setup.h"
@@ -49,9 +52,20 @@ class SelfReport {
     absl::MutexLock lock(&mutex_);
     storage_ = storage;
   }
+  void Serves(int port) { port_.store(port, std::memory_order_relaxed); }
+
+  std::vector<StatusReport::Client> Clients() const {
+    std::vector<StatusReport::Client> clients;
+    const int port = port_.load(std::memory_order_relaxed);
+    if (port == 0) return clients;
+    const absl::StatusOr<std::vector<Peer>> peers = PeersOf(port);
+    if (!peers.ok()) return clients;  // this system does not tell
+    for (const Peer& peer : *peers) clients.push_back({peer.address, peer.connections});
+    return clients;
+  }
 
   MetricFamilies Metrics() const {
-    MetricFamilies all = rpc_log_.metrics().Collect();
+    MetricFamilies all = rpc_log_.Metrics();
     const auto add = [&all](MetricFamilies more) {
       std::move(more.begin(), more.end(), std::back_inserter(all));
     };
@@ -75,18 +89,57 @@ class SelfReport {
   const Admission& admission_;
   mutable absl::Mutex mutex_;
   const StorageSetup* storage_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::atomic<int> port_ = 0;  // 0: not yet
 };
 
-// Null where no port was asked for. Both outlive it.
+// What does not change while it runs.
+std::vector<std::pair<std::string, std::string>> Facts(const ServerOptions& options,
+                                                       const ThreadPlan& threads) {
+  return {
+      {"storage", !options.azure              ? "local disk"
+                  : options.cache_dir.empty() ? "Azure Blob Storage"
+                                              : "Azure Blob Storage behind a disk tier"},
+      {"writes are acknowledged", options.azure && !options.write_back
+                                      ? "once Azure has them"
+                                      : "once the disk has them, durability " + options.durability},
+      {"NUMA node", options.numa_node ? std::to_string(*options.numa_node) : "all"},
+      {"processors", std::to_string(UsableProcessors())},
+      {"threads that serve calls", std::to_string(threads.queues)},
+      {"threads for HTTP", std::to_string(threads.http)},
+      {"threads that read the disk", std::to_string(threads.disk_reads)},
+      {"threads that write the disk", std::to_string(threads.disk_writes)},
+      {"encryption", options.tls_certificate_file.empty() ? "none: plain text" : "TLS"},
+      {"callers are asked who they are", options.auth_file.empty() ? "no" : "yes"}};
+}
+
+// Null where there is no port to show it at. All must outlive it.
+std::unique_ptr<StatusReport> StartStatus(const ServerOptions& options, const ThreadPlan& threads,
+                                          const SelfReport& report, const Readiness& readiness,
+                                          RpcLog* rpc_log) {
+  if (options.metrics_port == 0) return nullptr;
+  StatusReport::Sources sources;
+  sources.version = KVSTORE_VERSION;
+  sources.options = options.shown;
+  sources.metrics = [&report] { return report.Metrics(); };
+  sources.ready = [&readiness] { return readiness.Get(); };
+  sources.clients = [&report] { return report.Clients(); };
+  sources.facts = Facts(options, threads);
+  sources.slow = &rpc_log->slow();
+  return std::make_unique<StatusReport>(std::move(sources));
+}
+
+// Null where no port was asked for. All outlive it.
 absl::StatusOr<std::unique_ptr<MetricsServer>> StartMetrics(const ServerOptions& options,
                                                             const SelfReport& report,
-                                                            const Readiness& readiness) {
+                                                            const Readiness& readiness,
+                                                            const StatusReport* status) {
   if (options.metrics_port == 0) return nullptr;
   KV_ASSIGN_OR_RETURN(auto server, MetricsServer::Start(
                                        options.metrics_host, options.metrics_port,
                                        [&report] { return report.Metrics(); },
-                                       [&readiness] { return readiness.Get(); }));
-  spdlog::info("metrics for Prometheus host={} port={} path=/metrics", options.metrics_host,
+                                       [&readiness] { return readiness.Get(); },
+                                       [status](uint64_t first) { return status->Json(first); }));
+  spdlog::info("status page and metrics host={} port={} paths=/,/metrics", options.metrics_host,
                server->port());
   return server;
 }
@@ -131,14 +184,15 @@ absl::Status Run(const ServerOptions& options) {
                       PlanThreads(static_cast<size_t>(options.threads), UsableProcessors(),
                                   HasDisk(options), options.azure));
   KV_ASSIGN_OR_RETURN(const std::unique_ptr<SecuritySetup> security, SecuritySetup::Open(options));
-  RpcLog rpc_log(options.metrics);
+  RpcLog rpc_log(options.metrics, std::chrono::milliseconds(options.slow_request_ms));
   const ServerLimits limits = LimitsOf(options);
   Admission admission(limits);
   SelfReport report(rpc_log, admission);
   Readiness readiness(absl::UnavailableError("starting: what is stored is being loaded"));
-  std::unique_ptr<StorageSetup> storage;  // outlives the metrics server, which asks it
+  std::unique_ptr<StorageSetup> storage;  // outlives those who ask it
+  std::unique_ptr<StatusReport> status = StartStatus(options, threads, report, readiness, &rpc_log);
   KV_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> metrics,
-                      StartMetrics(options, report, readiness));
+                      StartMetrics(options, report, readiness, status.get()));
   KV_ASSIGN_OR_RETURN(storage, StorageSetup::Open(options, threads));
   report.Opened(storage.get());
   KV_ASSIGN_OR_RETURN(std::unique_ptr<RpcServer> server,
@@ -146,6 +200,7 @@ absl::Status Run(const ServerOptions& options) {
                                         security->access(), security->tls(),
                                         /*receive_bytes=*/2 * limits.upload_bytes},
                                        &storage->store(), &rpc_log, &admission));
+  report.Serves(server->port());
   readiness.Set(absl::OkStatus());
   const ChunkStoreStats stats = storage->store().stats();
   spdlog::info(
@@ -167,6 +222,7 @@ absl::Status Run(const ServerOptions& options) {
   readiness.Set(absl::UnavailableError("stopping"));
   server->Shutdown(kShutdownGrace);
   metrics.reset();
+  status.reset();
   storage->LogStats();
   KV_RETURN_IF_ERROR(storage->Close());
   const bool drained = rpc_log.Drain(kConsolePatience);

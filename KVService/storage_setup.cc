@@ -41,6 +41,7 @@ ChunkStoreOptions StoreOptions(const ServerOptions& options) {
     store.max_fetch_bytes = std::min(store.max_fetch_bytes, *options.max_answer_bytes);
   }
   store.prefetch = options.prefetch;
+  store.write_back = options.write_back;
   store.max_index_blocks = options.index_blocks.value_or(DefaultIndexBlocks());
   store.bloom_blocks = options.bloom_blocks;
   store.bloom_false_positive_rate = options.bloom_false_positive_rate;

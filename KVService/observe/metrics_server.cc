@@ -7,9 +7,12 @@
 #include <prometheus/text_serializer.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <charconv>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "KVService/observe/status_page.h"
 
 namespace kvstore {
 
@@ -64,13 +67,28 @@ prometheus::MetricFamily ToPrometheus(const MetricFamily& family) {
   return result;
 }
 
+// `policy` is what a browser may do with it: nothing, where it is no page.
 void Answer(mg_connection* connection, int code, const char* reason, const char* type,
-            std::string_view body) {
+            std::string_view body,
+            const char* policy = "default-src 'none'; frame-ancestors 'none'") {
   mg_printf(connection,
             "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: "
-            "no-store\r\nConnection: close\r\n\r\n",
-            code, reason, type, body.size());
+            "no-store\r\nContent-Security-Policy: %s\r\nX-Content-Type-Options: nosniff\r\n"
+            "Referrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+            "Connection: close\r\n\r\n",
+            code, reason, type, body.size(), policy);
   mg_write(connection, body.data(), body.size());
+}
+
+// Of a query such as "since=12"; 0 where it has none.
+uint64_t SinceOf(const char* query) {
+  constexpr std::string_view kName = "since=";
+  const std::string_view text = query == nullptr ? "" : query;
+  uint64_t since = 0;
+  if (text.starts_with(kName)) {
+    std::from_chars(text.data() + kName.size(), text.data() + text.size(), since);
+  }
+  return since;
 }
 
 constexpr char kText[] = "text/plain; charset=utf-8";
@@ -80,6 +98,7 @@ constexpr char kText[] = "text/plain; charset=utf-8";
 struct MetricsServer::Parts {
   MetricSource source;
   ReadySource ready;
+  StatusSource status;
   mg_context* server = nullptr;
 
   ~Parts() {
@@ -93,6 +112,12 @@ struct MetricsServer::Parts {
     const std::string_view path = request.local_uri;
     if (std::string_view(request.request_method) != "GET") {
       Answer(connection, 405, "Method Not Allowed", kText, "this port answers GET\n");
+    } else if (path == "/" && parts.status) {
+      const StatusPage& page = TheStatusPage();
+      Answer(connection, 200, "OK", "text/html; charset=utf-8", page.html, page.policy.c_str());
+    } else if (path == "/status.json" && parts.status) {
+      Answer(connection, 200, "OK", "application/json",
+             parts.status(SinceOf(request.query_string)));
     } else if (path == "/metrics") {
       std::vector<prometheus::MetricFamily> families;
       for (const MetricFamily& family : parts.source()) families.push_back(ToPrometheus(family));
@@ -105,11 +130,12 @@ struct MetricsServer::Parts {
       if (ready.ok()) {
         Answer(connection, 200, "OK", kText, "ok\n");
       } else {
-        Answer(connection, 503, "Service Unavailable", kText,
-               std::string(ready.message()) + "\n");
+        Answer(connection, 503, "Service Unavailable", kText, std::string(ready.message()) + "\n");
       }
     } else {
-      Answer(connection, 404, "Not Found", kText, "there are /metrics, /healthz and /readyz\n");
+      Answer(connection, 404, "Not Found", kText,
+             parts.status ? "there are /, /status.json, /metrics, /healthz and /readyz\n"
+                          : "there are /metrics, /healthz and /readyz\n");
     }
     return 1;
   }
@@ -117,14 +143,16 @@ struct MetricsServer::Parts {
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& host,
                                                                     int port, MetricSource source,
-                                                                    ReadySource ready) {
+                                                                    ReadySource ready,
+                                                                    StatusSource status) {
   const bool bare_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
   const std::string address = fmt::format("{}:{}", bare_ipv6 ? "[" + host + "]" : host, port);
   mg_init_library(0);
   auto parts = std::make_unique<Parts>();
   parts->source = std::move(source);
   parts->ready = std::move(ready);
-  const char* const options[] = {"listening_ports",    address.c_str(),    "num_threads", kThreads,
+  parts->status = std::move(status);
+  const char* const options[] = {"listening_ports",    address.c_str(),   "num_threads", kThreads,
                                  "request_timeout_ms", kRequestTimeoutMs, nullptr};
   const mg_callbacks callbacks{};
   parts->server = mg_start(&callbacks, nullptr, const_cast<const char**>(options));

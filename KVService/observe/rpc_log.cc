@@ -9,10 +9,11 @@
 #include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
 
 namespace kvstore {
 
-RpcLog::RpcLog(bool enabled) {
+RpcLog::RpcLog(bool enabled, std::chrono::milliseconds slow_from) : slow_(slow_from) {
   if (!enabled) return;
   thread_ = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
   logger_ = std::make_shared<spdlog::async_logger>(
@@ -49,8 +50,15 @@ RpcLog::~RpcLog() {
   logger_->flush();
 }
 
+MetricFamilies RpcLog::Metrics() const {
+  MetricFamilies families = metrics_.Collect();
+  for (MetricFamily& family : tenants_.Collect()) families.push_back(std::move(family));
+  return families;
+}
+
 void RpcLog::Write(const RpcRecord& record) {
   metrics_.Count(record);
+  tenants_.Count(record);
   if (!logger_) return;
   std::string id;
   if (!record.completion_id.empty()) {

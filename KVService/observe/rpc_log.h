@@ -13,10 +13,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include "KVService/observe/rpc_metrics.h"
+#include "KVService/observe/rpc_record.h"
+#include "KVService/observe/slow_requests.h"
+#include "KVService/observe/tenant_metrics.h"
 
 namespace spdlog {
 class async_logger;
@@ -27,32 +29,26 @@ class thread_pool;
 
 namespace kvstore {
 
-struct RpcRecord {
-  std::string_view rpc;
-  std::string_view code;  // gRPC's name for the status
-  int64_t storage_us = 0;
-  int64_t total_us = 0;
-  int64_t blocks = 0;
-  int64_t found = 0;
-  int64_t bytes = 0;
-  std::string completion_id;
-  std::string identity;  // empty where callers are not asked who they are
-};
-
 // Thread-safe. Writing never waits for the console: a thread of its own does, and where that falls
 // more than kQueueLines behind, the oldest lines are dropped, counted, and the count is logged.
 class RpcLog {
  public:
   static constexpr size_t kQueueLines = 8192;
 
-  explicit RpcLog(bool enabled);
+  // Calls that took `slow_from` or longer are logged; 0: none.
+  explicit RpcLog(bool enabled, std::chrono::milliseconds slow_from = {});
   ~RpcLog();  // writes what is queued
 
   // A call that has ended: counted, and written where the log is enabled.
   void Write(const RpcRecord& record);
 
+  // A block that was read, as RpcMetrics::CountRead.
+  void CountRead(ReadTier tier, int64_t us) { metrics_.CountRead(tier, us); }
+
   // Of all calls so far.
-  const RpcMetrics& metrics() const { return metrics_; }
+  MetricFamilies Metrics() const;
+  SlowRequests& slow() { return slow_; }
+  const SlowRequests& slow() const { return slow_; }
 
   // Writes what is queued and ends; false where the console does not take it in time, and then the
   // process must end with _Exit. REQUIRES: no Write after it.
@@ -62,6 +58,8 @@ class RpcLog {
   void LogDropped() const;
 
   RpcMetrics metrics_;
+  TenantMetrics tenants_;
+  SlowRequests slow_;
   std::shared_ptr<spdlog::details::thread_pool> thread_;
   std::shared_ptr<spdlog::async_logger> logger_;
 };

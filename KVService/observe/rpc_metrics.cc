@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "KVService/observe/rpc_log.h"
+#include "KVService/observe/rpc_record.h"
 
 namespace kvstore {
 
@@ -69,6 +69,10 @@ void RpcMetrics::Count(const RpcRecord& record) {
   Add(method.found, record.found);
 }
 
+void RpcMetrics::CountRead(ReadTier tier, int64_t us) {
+  MyShard().tiers[static_cast<size_t>(tier)].Add(us);
+}
+
 uint64_t RpcMetrics::Sum(size_t method, Number Method::*number) const {
   uint64_t sum = 0;
   for (const Shard& shard : shards_) {
@@ -99,17 +103,37 @@ MetricFamily RpcMetrics::Calls() const {
   return family;
 }
 
+MetricHistogram RpcMetrics::Histogram(const char* label, std::string_view value) {
+  MetricHistogram histogram;
+  histogram.labels = {{label, std::string(value)}};
+  for (const int64_t bound : kBounds) {
+    histogram.bounds.push_back(Seconds(static_cast<uint64_t>(bound)));
+  }
+  histogram.counts.resize(kBounds.size() + 1);
+  return histogram;
+}
+
 MetricFamily RpcMetrics::Latencies(const char* name, const char* help,
                                    Latency Method::*latency) const {
   MetricFamily family{name, help, MetricType::kHistogram, {}, {}};
   for (size_t method = 0; method < kMethods.size(); ++method) {
-    MetricHistogram& histogram = family.histograms.emplace_back();
-    histogram.labels = {{"method", std::string(kMethods[method])}};
-    for (const int64_t bound : kBounds) {
-      histogram.bounds.push_back(Seconds(static_cast<uint64_t>(bound)));
-    }
-    histogram.counts.resize(kBounds.size() + 1);
+    MetricHistogram& histogram =
+        family.histograms.emplace_back(Histogram("method", kMethods[method]));
     for (const Shard& shard : shards_) (shard.methods[method].*latency).AddTo(&histogram);
+  }
+  return family;
+}
+
+MetricFamily RpcMetrics::TierReads() const {
+  MetricFamily family{"kvstore_tier_read_duration_seconds",
+                      "Time that a block which was read waited for the tier that had it.",
+                      MetricType::kHistogram,
+                      {},
+                      {}};
+  for (size_t tier = 0; tier < kTierNames.size(); ++tier) {
+    MetricHistogram& histogram =
+        family.histograms.emplace_back(Histogram("tier", kTierNames[tier]));
+    for (const Shard& shard : shards_) shard.tiers[tier].AddTo(&histogram);
   }
   return family;
 }
@@ -149,6 +173,7 @@ MetricFamilies RpcMetrics::Collect() const {
       Latencies("kvstore_rpc_storage_duration_seconds",
                 "Of that, time spent waiting for the storage; 0 where RAM had the answer.",
                 &Method::storage),
+      TierReads(),
       Bytes("kvstore_received_chunk_bytes_total", "Bytes of chunks that clients sent.", {"Write"}),
       Bytes("kvstore_sent_chunk_bytes_total", "Bytes of chunks that clients were sent.",
             {"Read", "StreamingRead"}),

@@ -13,6 +13,9 @@ namespace kvstore {
 
 struct RpcRecord;
 
+// Where a block was found, in the order of RpcMetrics::kTierNames.
+enum class ReadTier { kRam, kDisk, kAzure };
+
 // Thread-safe, without a lock: a thread adds to one of some shards, which Collect sums up. What is
 // counted while it does may be in some of the families and not yet in others.
 class RpcMetrics {
@@ -20,11 +23,15 @@ class RpcMetrics {
   // A call that has ended. A method that is none of KVStoreService's is not counted.
   void Count(const RpcRecord& record);
 
+  // A block that was read, of whichever method, and how long it waited for the tier that had it.
+  void CountRead(ReadTier tier, int64_t us);
+
   MetricFamilies Collect() const;
 
   static constexpr std::array<std::string_view, 4> kMethods = {"Lookup", "Read", "StreamingRead",
                                                                "Write"};
   static constexpr size_t kCodes = 17;  // gRPC's
+  static constexpr std::array<std::string_view, 3> kTierNames = {"ram", "disk", "azure"};
   // Upper bounds of latency, in microseconds.
   static constexpr std::array<int64_t, 18> kBounds = {
       50,     100,     250,     500,     1'000,     2'500,     5'000,     10'000,     25'000,
@@ -49,12 +56,15 @@ class RpcMetrics {
   };
   struct alignas(64) Shard {
     std::array<Method, kMethods.size()> methods{};
+    std::array<Latency, kTierNames.size()> tiers{};
   };
   static constexpr size_t kShards = 16;
 
   Shard& MyShard();
   uint64_t Sum(size_t method, Number Method::*number) const;
   MetricFamily Calls() const;
+  static MetricHistogram Histogram(const char* label, std::string_view value);
+  MetricFamily TierReads() const;
   MetricFamily Latencies(const char* name, const char* help, Latency Method::*latency) const;
   MetricFamily Bytes(const char* name, const char* help,
                      std::initializer_list<std::string_view> methods) const;

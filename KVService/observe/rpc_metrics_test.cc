@@ -31,8 +31,7 @@ const MetricFamily& Family(const MetricFamilies& families, const std::string& na
 }
 
 // -1 where there is none.
-double Value(const RpcMetrics& metrics, const std::string& name, const MetricLabels& labels) {
-  const MetricFamilies families = metrics.Collect();
+double Value(const MetricFamilies& families, const std::string& name, const MetricLabels& labels) {
   for (const MetricSample& sample : Family(families, name).samples) {
     if (sample.labels == labels) return sample.value;
   }
@@ -42,7 +41,8 @@ double Value(const RpcMetrics& metrics, const std::string& name, const MetricLab
 TEST(RpcMetricsTest, CountsByMethodAndCode) {
   RpcMetrics metrics;
   const auto calls = [&](const char* method, const char* code) {
-    return Value(metrics, "kvstore_rpc_requests_total", {{"method", method}, {"code", code}});
+    return Value(metrics.Collect(), "kvstore_rpc_requests_total",
+                 {{"method", method}, {"code", code}});
   };
   for (const std::string_view method : RpcMetrics::kMethods) {
     EXPECT_EQ(calls(std::string(method).c_str(), "OK"), 0) << "there from the start";
@@ -68,15 +68,18 @@ TEST(RpcMetricsTest, ABlockIsAHitOrAMissOfACallThatWentWell) {
   metrics.Count(Record("Write", 1, 1, 1, 70));
   metrics.Count(Record("Write", 1, 1, 0, 70));
   metrics.Count(Record("Write", 1, 1, 0, 70, "RESOURCE_EXHAUSTED"));
-  EXPECT_EQ(Value(metrics, "kvstore_lookup_blocks_total", {{"result", "hit"}}), 7);
-  EXPECT_EQ(Value(metrics, "kvstore_lookup_blocks_total", {{"result", "miss"}}), 8);
-  EXPECT_EQ(Value(metrics, "kvstore_read_blocks_total", {{"result", "hit"}}), 4);
-  EXPECT_EQ(Value(metrics, "kvstore_read_blocks_total", {{"result", "miss"}}), 1);
-  EXPECT_EQ(Value(metrics, "kvstore_written_blocks_total", {{"result", "stored"}}), 1);
-  EXPECT_EQ(Value(metrics, "kvstore_written_blocks_total", {{"result", "present"}}), 1);
-  EXPECT_EQ(Value(metrics, "kvstore_received_chunk_bytes_total", {{"method", "Write"}}), 210);
-  EXPECT_EQ(Value(metrics, "kvstore_sent_chunk_bytes_total", {{"method", "Read"}}), 500);
-  EXPECT_EQ(Value(metrics, "kvstore_sent_chunk_bytes_total", {{"method", "StreamingRead"}}), 3000);
+  EXPECT_EQ(Value(metrics.Collect(), "kvstore_lookup_blocks_total", {{"result", "hit"}}), 7);
+  EXPECT_EQ(Value(metrics.Collect(), "kvstore_lookup_blocks_total", {{"result", "miss"}}), 8);
+  EXPECT_EQ(Value(metrics.Collect(), "kvstore_read_blocks_total", {{"result", "hit"}}), 4);
+  EXPECT_EQ(Value(metrics.Collect(), "kvstore_read_blocks_total", {{"result", "miss"}}), 1);
+  EXPECT_EQ(Value(metrics.Collect(), "kvstore_written_blocks_total", {{"result", "stored"}}), 1);
+  EXPECT_EQ(Value(metrics.Collect(), "kvstore_written_blocks_total", {{"result", "present"}}), 1);
+  EXPECT_EQ(Value(metrics.Collect(), "kvstore_received_chunk_bytes_total", {{"method", "Write"}}),
+            210);
+  EXPECT_EQ(Value(metrics.Collect(), "kvstore_sent_chunk_bytes_total", {{"method", "Read"}}), 500);
+  EXPECT_EQ(
+      Value(metrics.Collect(), "kvstore_sent_chunk_bytes_total", {{"method", "StreamingRead"}}),
+      3000);
 }
 
 TEST(RpcMetricsTest, LatenciesFallIntoTheirBuckets) {
@@ -107,8 +110,8 @@ TEST(RpcMetricsTest, LosesNothingToThreadsThatCountAtOnce) {
   while (metrics.Collect().empty()) {
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(Value(metrics, "kvstore_lookup_blocks_total", {{"result", "hit"}}), 48000);
-  EXPECT_EQ(Value(metrics, "kvstore_lookup_blocks_total", {{"result", "miss"}}), 24000);
+  EXPECT_EQ(Value(metrics.Collect(), "kvstore_lookup_blocks_total", {{"result", "hit"}}), 48000);
+  EXPECT_EQ(Value(metrics.Collect(), "kvstore_lookup_blocks_total", {{"result", "miss"}}), 24000);
 }
 
 // The endpoint counts whether or not lines are printed.
@@ -116,7 +119,7 @@ TEST(RpcMetricsTest, ALogThatIsOffCountsAllTheSame) {
   RpcLog log(false);
   log.Write(Record("Read", 1));
   EXPECT_EQ(
-      Value(log.metrics(), "kvstore_rpc_requests_total", {{"method", "Read"}, {"code", "OK"}}), 1);
+      Value(log.Metrics(), "kvstore_rpc_requests_total", {{"method", "Read"}, {"code", "OK"}}), 1);
 }
 
 }  // namespace

@@ -90,8 +90,8 @@ KVService::KVService(ChunkStore* store, RpcLog* log, Admission* admission,
     : store_(*store), log_(*log), admission_(*admission), access_(access) {
   using Method = grpc::internal::RpcServiceMethod;
   using Type = grpc::internal::RpcMethod::RpcType;
-  // A method of ours that the service owns, without a handler: gRPC leaves it to our queues. One that
-  // is not marked would count as synchronous, and gRPC start threads for it.
+  // A method of ours that the service owns, without a handler: gRPC leaves it to our queues. One
+  // that is not marked would count as synchronous, and gRPC start threads for it.
   auto add = [this, index = 0](const char* path, Type type) mutable {
     AddMethod(new Method(path, type, nullptr));
     MarkMethodRaw(index++);
@@ -142,6 +142,7 @@ void KVService::OnLookup(UnaryCall* call) {
                   if (!result.ok()) return call->Finish(result.status());
                   call->record.found = static_cast<int64_t>(result->blocks.size());
                   call->record.storage_us = result->storage_us;
+                  call->record.stages.AtStorage(shared, result->storage_us);
                   call->response =
                       AnswerLookup(*result, call->watch().Metrics(result->storage_us), shared);
                   call->Finish(absl::OkStatus());
@@ -153,8 +154,10 @@ void KVService::OnRead(UnaryCall* call) {
   absl::StatusOr<LocatedRead> read = ParseRead(call->request());
   if (!read.ok()) return call->Finish(read.status());
   call->record.completion_id = std::move(read->completion_id);
-  const auto answer = [call](absl::StatusOr<ChunkStore::ReadResult> result) {
+  const auto answer = [call, shared = store_.shared(),
+                       &log = log_](absl::StatusOr<ChunkStore::ReadResult> result) {
     if (call->read_guard != nullptr) call->read_guard->Check(&result);
+    AddStorageTime(result, call->watch(), shared, &log, &call->record.stages);
     if (!result.ok() && !absl::IsNotFound(result.status())) {
       return call->Finish(result.status());
     }
@@ -183,9 +186,10 @@ void KVService::OnWrite(UnaryCall* call) {
                                        : 0;
   store_.Write(
       write->container, write->request.chunk, std::move(write->chunk), call->deadline(),
-      [call](absl::StatusOr<ChunkStore::WriteResult> result) {
+      [call, remotely = store_.writes_remotely()](absl::StatusOr<ChunkStore::WriteResult> result) {
         if (!result.ok()) return call->Finish(result.status());
         call->record.storage_us = result->storage_us;
+        call->record.stages.AtStorage(remotely, result->storage_us);
         call->record.found = result->stored ? 0 : 1;
         wire::WriteResponse written;
         written.success = true;

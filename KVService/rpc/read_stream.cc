@@ -43,6 +43,18 @@ grpc::ByteBuffer AnswerRead(const absl::StatusOr<ChunkStore::ReadResult>& result
   return ToByteBuffer(wire::FrameReadResponse(response, result->chunk.size()), result->chunk);
 }
 
+void AddStorageTime(const absl::StatusOr<ChunkStore::ReadResult>& result, const Stopwatch& watch,
+                    bool shared, RpcLog* log, RpcStages* stages) {
+  if (result.ok()) {
+    log->CountRead(result->storage_us == 0 ? ReadTier::kRam
+                   : result->remote        ? ReadTier::kAzure
+                                           : ReadTier::kDisk,
+                   result->storage_us);
+    return stages->AtStorage(result->remote, result->storage_us);
+  }
+  if (!absl::IsNotFound(result.status())) stages->AtStorage(shared, watch.elapsed_us());
+}
+
 void ReadStream::Await(KVService* service, grpc::ServerCompletionQueue* queue) {
   new ReadStream(service, queue);
 }
@@ -152,12 +164,16 @@ void ReadStream::Fetched(uint64_t sequence, absl::StatusOr<ChunkStore::ReadResul
     absl::MutexLock lock(&mutex_);
     Slot& slot = slots_[sequence - first_];
     if (slot.guard != nullptr) slot.guard->Check(&result);
-    slot.response = AnswerRead(result, slot.watch, &record_);
-    slot.bytes = static_cast<int64_t>(slot.response.Length());
+    Answer& answer = slot.answer;
+    AddStorageTime(result, answer.watch, service_.store().shared(), &service_.log(),
+                   &answer.stages);
+    slot.response = AnswerRead(result, answer.watch, &record_);
+    answer.bytes = static_cast<int64_t>(slot.response.Length());
+    answer.ready_us = answer.watch.elapsed_us();
     slot.ready = true;
-    last_bytes_ = slot.bytes;
+    last_bytes_ = answer.bytes;
     --pending_;
-    Hold(slot.bytes);
+    Hold(answer.bytes);
     actions = Next();
   }
   Perform(actions);
@@ -169,11 +185,25 @@ void ReadStream::Sent(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
     writing_ = false;
-    Hold(-std::exchange(being_written_, 0));
+    Hold(-being_written_.bytes);
+    if (ok) Watch(being_written_);
     if (!ok) broken_ = true;
     actions = Next();
   }
   Perform(actions);
+}
+
+// A stream is as long as its client likes; what may be slow is a block.
+void ReadStream::Watch(const Answer& answer) {
+  const int64_t total_us = answer.watch.elapsed_us();
+  if (!service_.log().slow().Wants(total_us)) return;
+  RpcRecord record = record_;
+  record.code = "OK";
+  record.blocks = 1;
+  record.bytes = answer.bytes;
+  record.stages = answer.stages;
+  record.stages.sending_us = total_us - answer.ready_us;
+  service_.log().slow().Ended(record, total_us);
 }
 
 void ReadStream::Done(bool /*ok*/) {
@@ -206,13 +236,14 @@ ReadStream::Actions ReadStream::Next() {
   Actions actions;
   if (finished_) return actions;
   while (broken_ && !slots_.empty() && slots_.front().ready) {
-    Hold(-slots_.front().bytes);
+    Hold(-slots_.front().answer.bytes);
     slots_.pop_front();
     ++first_;
   }
   if (!broken_ && !writing_ && !slots_.empty() && slots_.front().ready) {
     response_ = std::move(slots_.front().response);
-    being_written_ = actions.bytes = slots_.front().bytes;
+    being_written_ = slots_.front().answer;
+    actions.bytes = being_written_.bytes;
     slots_.pop_front();
     ++first_;
     actions.write = writing_ = true;

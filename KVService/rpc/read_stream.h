@@ -36,6 +36,11 @@ absl::StatusOr<LocatedRead> ParseRead(const grpc::ByteBuffer& request);
 grpc::ByteBuffer AnswerRead(const absl::StatusOr<ChunkStore::ReadResult>& result,
                             const Stopwatch& watch, RpcRecord* record);
 
+// Adds what the store took to the stages, and of a block that was there to the log's tiers. Of what
+// failed all of the time counts: as that of the other machines, where the storage is shared.
+void AddStorageTime(const absl::StatusOr<ChunkStore::ReadResult>& result, const Stopwatch& watch,
+                    bool shared, RpcLog* log, RpcStages* stages);
+
 // Bytes of answers that all streams together hold for clients to take.
 struct HeldAnswers {
   static constexpr int64_t kMostOfAStream = 16 << 20;
@@ -59,11 +64,16 @@ class ReadStream final {
   static void Await(KVService* service, grpc::ServerCompletionQueue* queue);
 
  private:
+  struct Answer {
+    Stopwatch watch;  // since its request came
+    int64_t bytes = 0;
+    int64_t ready_us = 0;
+    RpcStages stages;
+  };
   struct Slot {
     bool ready = false;
     uint64_t store_read = 0;
-    int64_t bytes = 0;
-    Stopwatch watch;
+    Answer answer;
     std::unique_ptr<ReadGuard> guard;
     grpc::ByteBuffer response;
   };
@@ -105,6 +115,8 @@ class ReadStream final {
   // What the state allows next, marked as under way. Every event updates the state and asks under
   // one lock, and performs without it. Fetches end on other threads; what gRPC has to say comes
   // from the queue, one event at a time, so the stream cannot end in one of these functions.
+  // Tells whoever watches for slow ones of an answer that was sent.
+  void Watch(const Answer& answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Hold(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayRead() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Actions Next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -136,7 +148,7 @@ class ReadStream final {
   int64_t held_here_ ABSL_GUARDED_BY(mutex_) = 0;   // of ready slots and the one being written
   int64_t pending_ ABSL_GUARDED_BY(mutex_) = 0;     // slots that are not ready
   int64_t last_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t being_written_ ABSL_GUARDED_BY(mutex_) = 0;
+  Answer being_written_ ABSL_GUARDED_BY(mutex_);
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool no_more_requests_ ABSL_GUARDED_BY(mutex_) = false;

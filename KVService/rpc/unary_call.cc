@@ -23,7 +23,12 @@ void UnaryCall::Happened(bool ok) {
     delete this;
     return;
   }
-  if (state_ == kRunning) service_->gate().Leave();
+  if (state_ == kRunning) {
+    const int64_t total_us = watch_.elapsed_us();
+    record.stages.sending_us = total_us - answered_us_;
+    service_->log().slow().Ended(record, total_us);
+    service_->gate().Leave();
+  }
   End();
 }
 
@@ -53,7 +58,11 @@ void UnaryCall::Came() {
   if (!method_->uploads) return Handle();
   state_ = kReceiving;
   const absl::Status waits = service_->admission().AwaitUpload(
-      &admitted_, [this] { context_.TryCancel(); }, [this] { stream_.Read(&request_, tag()); });
+      &admitted_, [this] { context_.TryCancel(); },
+      [this] {
+        record.stages.admission_us = watch_.elapsed_us();
+        stream_.Read(&request_, tag());
+      });
   if (waits.ok()) return;
   state_ = kRunning;
   Finish(waits);
@@ -63,7 +72,12 @@ void UnaryCall::Received(bool ok) {
   state_ = kRunning;
   service_->admission().Received(&admitted_, static_cast<int64_t>(request_.Length()));
   if (!ok) return Finish(absl::CancelledError("no request came"));
-  RunInTurn(admitted_.party(), static_cast<int64_t>(request_.Length()), [this] { Handle(); });
+  const int64_t received_us = watch_.elapsed_us();
+  record.stages.receiving_us = received_us - record.stages.admission_us;
+  RunInTurn(admitted_.party(), static_cast<int64_t>(request_.Length()), [this, received_us] {
+    record.stages.admission_us += watch_.elapsed_us() - received_us;
+    Handle();
+  });
 }
 
 void UnaryCall::Handle() { (service_->*method_->handle)(this); }
@@ -74,6 +88,7 @@ void UnaryCall::ReleaseRequest() {
 }
 
 void UnaryCall::Finish(const absl::Status& status) {
+  answered_us_ = watch_.elapsed_us();
   const auto bytes = static_cast<int64_t>(response.Length());
   if (!status.ok() || bytes <= Admission::kSmall) return Send(status);
   Admission& admission = service_->admission();

@@ -84,6 +84,7 @@ class UnaryCall final : private CallEvent {
   Over over_{this};
   int ends_due_ = 2;  // the last event of its own, and that it is over
   Stopwatch watch_;
+  int64_t answered_us_ = 0;  // when Finish was called
   std::optional<Caller> caller_;
   Admission::Call admitted_;
   enum { kAwaited, kRefused, kReceiving, kRunning } state_ = kAwaited;

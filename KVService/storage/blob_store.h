@@ -30,6 +30,7 @@ struct Blob {
   Slice data;              // never empty
   uint32_t crc32c = 0;     // of `data`: checked by a store at every read, kept by those above it
   std::string attributes;  // up to kMaxBlobAttributes bytes that List gives back with the name
+  bool remote = false;     // of what Get gives: it came over the network
 };
 
 inline constexpr size_t kMaxBlobAttributes = 64;

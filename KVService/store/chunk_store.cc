@@ -268,7 +268,7 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
       ram_.Put(id, blob->data, index_.ParentOf(id));
       if (index_.HandleOf(id) != handle) ram_.Erase(id);
     }
-    result = ReadResult{std::move(blob->data), MicrosecondsSince(fetching->start)};
+    result = ReadResult{std::move(blob->data), MicrosecondsSince(fetching->start), blob->remote};
   } else if (absl::IsDataLoss(blob.status()) || absl::IsNotFound(blob.status())) {
     // A miss, and none that a next Lookup should find again.
     if (absl::IsDataLoss(blob.status())) {

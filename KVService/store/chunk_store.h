@@ -52,6 +52,7 @@ struct ChunkStoreOptions {
   bool prefetch = false;
 
   // Of a shared storage:
+  bool write_back = false;        // writes wait for this machine's disk alone
   uint64_t max_index_blocks = 0;  // the coldest beyond it are forgotten, not deleted; 0: no bound
   uint64_t bloom_blocks = uint64_t{1} << 20;  // that the filter is sized for; it grows beyond
   double bloom_false_positive_rate = 0.01;
@@ -99,6 +100,7 @@ class ChunkStore : private BlobListener {
   struct ReadResult {
     Slice chunk;  // the serialized PromptChunk
     int64_t storage_us = 0;
+    bool remote = false;  // another machine had it
   };
   struct WriteResult {
     bool stored = false;  // false: that version was there already
@@ -151,6 +153,8 @@ class ChunkStore : private BlobListener {
 
   // Whether other servers see what this one stores.
   bool shared() const { return shared_ != nullptr; }
+  // Whether writes wait for other machines.
+  bool writes_remotely() const { return shared() && !options_.write_back; }
 
   // Waits for what runs and closes the storage. Calls made after it fail with UNAVAILABLE.
   absl::Status Close();

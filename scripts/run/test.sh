@@ -22,6 +22,8 @@ for preset in "${presets[@]}"; do
   elif ! command -v npm >/dev/null; then
     echo "== no npm here: the tests against Azurite are left out"
     leave_out=(-LE azurite)
+  else
+    scripts/init/install_deps.sh chromium
   fi
   echo "== $preset: test"
   ctest --preset "$preset" --no-tests=error -j 2 "${leave_out[@]}" || failed+=("$preset")

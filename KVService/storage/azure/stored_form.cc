@@ -88,6 +88,7 @@ absl::StatusOr<Blob> BlobOf(BlobContent content, const std::string& name) {
         "{} in Azure Blob Storage has CRC-32C {:08x}, not {:08x}", name, crc32c, blob.crc32c));
   }
   blob.data = std::move(content.data);
+  blob.remote = true;
   return blob;
 }
 

@@ -1,0 +1,43 @@
+// What is told of a call that has ended.
+#ifndef KVSERVICE_OBSERVE_RPC_RECORD_H_
+#define KVSERVICE_OBSERVE_RPC_RECORD_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace kvstore {
+
+// Where a call's time went, in microseconds. Of a StreamingRead, whose blocks are fetched together:
+// the longest that a block took there. What is in none of them is the server's own work.
+struct RpcStages {
+  int64_t admission_us = 0;  // waiting for its turn
+  int64_t receiving_us = 0;  // of a Write's request, once it may be
+  int64_t disk_us = 0;       // waiting for the storage, by the tier that had the block or takes it
+  int64_t azure_us = 0;
+  int64_t sending_us = 0;  // from the answer to gRPC's having sent it
+
+  // Time at a storage that is Azure, or else the disk. RAM's takes none.
+  void AtStorage(bool azure, int64_t us) {
+    int64_t& stage = azure ? azure_us : disk_us;
+    stage = std::max(stage, us);
+  }
+};
+
+struct RpcRecord {
+  std::string_view rpc;
+  std::string_view code;  // gRPC's name for the status
+  int64_t storage_us = 0;
+  int64_t total_us = 0;
+  int64_t blocks = 0;
+  int64_t found = 0;
+  int64_t bytes = 0;
+  std::string completion_id;
+  std::string identity;  // empty where callers are not asked who they are
+  RpcStages stages;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_OBSERVE_RPC_RECORD_H_
