@@ -45,8 +45,8 @@ constexpr std::chrono::seconds kConsolePatience{2};
 // What the server tells about itself. The storage's part is there once it is open.
 class SelfReport {
  public:
-  SelfReport(const RpcLog& rpc_log, const Admission& admission)
-      : rpc_log_(rpc_log), admission_(admission) {}
+  SelfReport(const RpcLog& rpc_log, const Admission& admission, const Readiness& readiness)
+      : rpc_log_(rpc_log), admission_(admission), readiness_(readiness) {}
 
   void Opened(const StorageSetup* storage) {
     absl::MutexLock lock(&mutex_);
@@ -76,6 +76,8 @@ class SelfReport {
       storage = storage_;
     }
     if (storage != nullptr) add(storage->Metrics());
+    all.push_back(Gauge("kvstore_ready", "1 while calls are taken, 0 while it loads or ends.",
+                        readiness_.Get().ok() ? 1 : 0));
     all.push_back({"kvstore_build_info",
                    "Always 1.",
                    MetricType::kGauge,
@@ -87,6 +89,7 @@ class SelfReport {
  private:
   const RpcLog& rpc_log_;
   const Admission& admission_;
+  const Readiness& readiness_;
   mutable absl::Mutex mutex_;
   const StorageSetup* storage_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::atomic<int> port_ = 0;  // 0: not yet
@@ -187,8 +190,8 @@ absl::Status Run(const ServerOptions& options) {
   RpcLog rpc_log(options.metrics, std::chrono::milliseconds(options.slow_request_ms));
   const ServerLimits limits = LimitsOf(options);
   Admission admission(limits);
-  SelfReport report(rpc_log, admission);
   Readiness readiness(absl::UnavailableError("starting: what is stored is being loaded"));
+  SelfReport report(rpc_log, admission, readiness);
   std::unique_ptr<StorageSetup> storage;  // outlives those who ask it
   std::unique_ptr<StatusReport> status = StartStatus(options, threads, report, readiness, &rpc_log);
   KV_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> metrics,

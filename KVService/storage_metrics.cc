@@ -155,6 +155,8 @@ MetricFamilies ScrubMetrics(const ScrubStats& stats) {
 MetricFamilies TierMetrics(const TieredStats& stats) {
   return {
       Gauge("kvstore_disk_tier_used_bytes", "Bytes in the disk tier.", stats.local_bytes),
+      Gauge("kvstore_disk_tier_capacity_bytes", "Bytes that the disk tier may hold.",
+            stats.local_capacity_bytes),
       Counter("kvstore_disk_tier_hits_total", "Reads that the disk tier answered.",
               stats.local_hits),
       Counter("kvstore_disk_tier_misses_total", "Reads that went on to the remote storage.",

@@ -67,6 +67,11 @@ void RpcMetrics::Count(const RpcRecord& record) {
   if (code != 0) return;  // whether blocks were there is not known
   Add(method.blocks, record.blocks);
   Add(method.found, record.found);
+  if (index != MethodOf("Lookup")) return;
+  Prefixes& prefixes = MyShard().prefixes;
+  const auto bound = std::lower_bound(kPrefixBounds.begin(), kPrefixBounds.end(), record.found);
+  Add(prefixes.counts[bound - kPrefixBounds.begin()], 1);
+  Add(prefixes.sum, record.found);
 }
 
 void RpcMetrics::CountRead(ReadTier tier, int64_t us) {
@@ -111,6 +116,24 @@ MetricHistogram RpcMetrics::Histogram(const char* label, std::string_view value)
   }
   histogram.counts.resize(kBounds.size() + 1);
   return histogram;
+}
+
+MetricFamily RpcMetrics::PrefixLengths() const {
+  MetricFamily family{"kvstore_lookup_prefix_blocks",
+                      "Leading blocks of a prompt that a Lookup found.",
+                      MetricType::kHistogram,
+                      {},
+                      {}};
+  MetricHistogram& histogram = family.histograms.emplace_back();
+  histogram.bounds.assign(kPrefixBounds.begin(), kPrefixBounds.end());
+  histogram.counts.resize(kPrefixBounds.size() + 1);
+  for (const Shard& shard : shards_) {
+    for (size_t i = 0; i < histogram.counts.size(); ++i) {
+      histogram.counts[i] += shard.prefixes.counts[i].load(std::memory_order_relaxed);
+    }
+    histogram.sum += static_cast<double>(shard.prefixes.sum.load(std::memory_order_relaxed));
+  }
+  return family;
 }
 
 MetricFamily RpcMetrics::Latencies(const char* name, const char* help,
@@ -174,6 +197,7 @@ MetricFamilies RpcMetrics::Collect() const {
                 "Of that, time spent waiting for the storage; 0 where RAM had the answer.",
                 &Method::storage),
       TierReads(),
+      PrefixLengths(),
       Bytes("kvstore_received_chunk_bytes_total", "Bytes of chunks that clients sent.", {"Write"}),
       Bytes("kvstore_sent_chunk_bytes_total", "Bytes of chunks that clients were sent.",
             {"Read", "StreamingRead"}),

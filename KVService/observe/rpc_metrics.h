@@ -36,6 +36,9 @@ class RpcMetrics {
   static constexpr std::array<int64_t, 18> kBounds = {
       50,     100,     250,     500,     1'000,     2'500,     5'000,     10'000,     25'000,
       50'000, 100'000, 250'000, 500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000, 30'000'000};
+  // Upper bounds of the length of the prefix that was found, in blocks.
+  static constexpr std::array<int64_t, 12> kPrefixBounds = {0,  1,  2,   4,   8,   16,
+                                                            32, 64, 128, 256, 512, 1024};
 
  private:
   using Number = std::atomic<uint64_t>;
@@ -45,6 +48,11 @@ class RpcMetrics {
 
     void Add(int64_t us);
     void AddTo(MetricHistogram* histogram) const;
+  };
+  // How many blocks a Lookup found.
+  struct Prefixes {
+    std::array<Number, kPrefixBounds.size() + 1> counts{};
+    Number sum = 0;
   };
   struct Method {
     std::array<Number, kCodes> codes{};
@@ -57,6 +65,7 @@ class RpcMetrics {
   struct alignas(64) Shard {
     std::array<Method, kMethods.size()> methods{};
     std::array<Latency, kTierNames.size()> tiers{};
+    Prefixes prefixes;
   };
   static constexpr size_t kShards = 16;
 
@@ -65,6 +74,7 @@ class RpcMetrics {
   MetricFamily Calls() const;
   static MetricHistogram Histogram(const char* label, std::string_view value);
   MetricFamily TierReads() const;
+  MetricFamily PrefixLengths() const;
   MetricFamily Latencies(const char* name, const char* help, Latency Method::*latency) const;
   MetricFamily Bytes(const char* name, const char* help,
                      std::initializer_list<std::string_view> methods) const;

@@ -23,7 +23,7 @@ for preset in "${presets[@]}"; do
     echo "== no npm here: the tests against Azurite are left out"
     leave_out=(-LE azurite)
   else
-    scripts/init/install_deps.sh chromium
+    scripts/init/install_deps.sh chromium prometheus
   fi
   echo "== $preset: test"
   ctest --preset "$preset" --no-tests=error -j 2 "${leave_out[@]}" || failed+=("$preset")
