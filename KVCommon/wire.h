@@ -121,6 +121,8 @@ absl::StatusOr<LookupRequest> ParseLookupRequest(Pieces message);
 absl::Status ParseLookupRequest(Pieces message, LookupRequest* into);
 absl::StatusOr<LookupResponse> ParseLookupResponse(Pieces message);
 absl::StatusOr<ReadRequest> ParseReadRequest(Pieces message);
+// The service asked for, of grpc.health.v1's HealthCheckRequest.
+absl::StatusOr<std::string> ParseHealthCheckRequest(Pieces message);
 absl::StatusOr<ReadResponse> ParseReadResponse(Pieces message);
 absl::StatusOr<WriteRequest> ParseWriteRequest(Pieces message);
 absl::StatusOr<WriteResponse> ParseWriteResponse(Pieces message);

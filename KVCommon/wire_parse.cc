@@ -315,6 +315,16 @@ absl::StatusOr<ReadRequest> ParseReadRequest(Pieces message) {
   return request;
 }
 
+absl::StatusOr<std::string> ParseHealthCheckRequest(Pieces message) {
+  Cursor in(message);
+  std::string service;
+  const bool ok = Walk(in, [&](Field field) {
+    return field.number == 1 ? ReadString(in, field, &service) : Outcome::kUnknown;
+  });
+  if (!ok) return Malformed("HealthCheckRequest");
+  return service;
+}
+
 absl::StatusOr<ReadResponse> ParseReadResponse(Pieces message) {
   Cursor in(message);
   ReadResponse response;

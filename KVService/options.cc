@@ -172,6 +172,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->check(CLI::Range(0, 65535));
   app.add_option("--metrics-host", options.metrics_host, "address of that port")
       ->capture_default_str();
+  app.add_flag("--reflection", options.reflection,
+               "answer gRPC's reflection, for grpcurl and the like; without authentication");
+  app.add_flag("--channelz", options.channelz,
+               "answer gRPC's channelz: connections and their counts; without authentication");
   app.add_option("--slow-request-ms", options.slow_request_ms,
                  "log each call that takes so long or longer, and where its time went; 0: none")
       ->capture_default_str()

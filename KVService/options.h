@@ -23,7 +23,9 @@ struct ServerOptions {
   std::string transport = "libcurl";
   bool metrics = true;  // a JSON line for every call
   std::string metrics_host = "127.0.0.1";
-  int metrics_port = 0;        // 0: no status page and no endpoint for Prometheus
+  int metrics_port = 0;  // 0: no status page and no endpoint for Prometheus
+  bool reflection = false;
+  bool channelz = false;
   int slow_request_ms = 1000;  // from then on a call is logged; 0: none is
   bool sdk_logging = false;
   bool multi_nic = true;

@@ -41,6 +41,8 @@ namespace {
 constexpr std::chrono::seconds kShutdownGrace{10};
 // For standard output to take the last metrics lines.
 constexpr std::chrono::seconds kConsolePatience{2};
+// The log is polled twice a second.
+constexpr absl::Duration kLogAway = absl::Seconds(10);
 
 // What the server tells about itself. The storage's part is there once it is open.
 class SelfReport {
@@ -159,6 +161,19 @@ ServerLimits LimitsOf(const ServerOptions& options) {
   return limits;
 }
 
+// Of the server and its service, and of its tiers: "kvstore.tier.azure" serves while the container
+// can be read, by the log that servers share.
+Health HealthOf(std::string_view service, const ServerOptions& options, const Readiness& readiness,
+                const StorageSetup& storage) {
+  const bool azure = service == "kvstore.tier.azure" && options.azure;
+  const bool known = service.empty() || service == "kvstore.KVStoreService" ||
+                     service == "kvstore.tier.ram" ||
+                     (service == "kvstore.tier.disk" && HasDisk(options)) || azure;
+  if (!known) return Health::kNoSuchService;
+  if (!readiness.Get().ok() || (azure && storage.LogAge() > kLogAway)) return Health::kNotServing;
+  return Health::kServing;
+}
+
 // The nodes that servers may live in; none where the system tells of no nodes.
 absl::StatusOr<std::vector<NumaNode>> Homes(const ServerOptions& options) {
   absl::StatusOr<std::vector<NumaNode>> nodes = ReadNumaNodes(options.numa_sysfs);
@@ -198,11 +213,14 @@ absl::Status Run(const ServerOptions& options) {
                       StartMetrics(options, report, readiness, status.get()));
   KV_ASSIGN_OR_RETURN(storage, StorageSetup::Open(options, threads));
   report.Opened(storage.get());
-  KV_ASSIGN_OR_RETURN(std::unique_ptr<RpcServer> server,
-                      RpcServer::Start({options.host, options.port, threads.queues,
-                                        security->access(), security->tls(),
-                                        /*receive_bytes=*/2 * limits.upload_bytes},
-                                       &storage->store(), &rpc_log, &admission));
+  KV_ASSIGN_OR_RETURN(
+      std::unique_ptr<RpcServer> server,
+      RpcServer::Start(
+          {options.host, options.port, threads.queues, security->access(), security->tls(),
+           /*receive_bytes=*/2 * limits.upload_bytes, options.reflection, options.channelz},
+          &storage->store(), &rpc_log, &admission, [&](std::string_view service) {
+            return HealthOf(service, options, readiness, *storage);
+          }));
   report.Serves(server->port());
   readiness.Set(absl::OkStatus());
   const ChunkStoreStats stats = storage->store().stats();

@@ -192,6 +192,10 @@ void StorageSetup::LogStats() const {
       tier.upload_failures);
 }
 
+absl::Duration StorageSetup::LogAge() const {
+  return azure_ != nullptr ? azure_->log_stats().age : absl::ZeroDuration();
+}
+
 MetricFamilies StorageSetup::Metrics() const {
   MetricFamilies all = StoreMetrics(store_->stats());
   const auto add = [&all](MetricFamilies more) {

@@ -43,6 +43,9 @@ class StorageSetup {
   // The same and more, until Close. Thread-safe.
   MetricFamilies Metrics() const;
 
+  // How old what is known of other servers may be; zero where none share the storage. Thread-safe.
+  absl::Duration LogAge() const;
+
   // As ChunkStore::Close.
   absl::Status Close();
 

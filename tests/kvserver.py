@@ -28,6 +28,7 @@ MESSAGE_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 2000),  # an attempt's least time, on a busy machine
     ("grpc.max_reconnect_backoff_ms", 200),
+    ("grpc.use_local_subchannel_pool", 1),  # a channel is a connection
 ]
 
 

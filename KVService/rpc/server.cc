@@ -10,9 +10,12 @@
 #include <thread>
 
 #include "KVCommon/limits.h"
+#include "KVCommon/status_macros.h"
 #include "KVService/platform/listener.h"
 #include "KVService/rpc/call_queues.h"
 #include "KVService/rpc/grpc_log.h"
+#include "KVService/rpc/health_service.h"
+#include "KVService/rpc/introspection.h"
 #include "KVService/rpc/kv_service.h"
 #include "KVService/rpc/tls_credentials.h"
 
@@ -50,10 +53,12 @@ void Configure(grpc::ServerBuilder& builder) {
 }  // namespace
 
 struct RpcServer::Parts {
-  Parts(ChunkStore* store, RpcLog* log, Admission* admission, const AccessControl* access)
-      : service(store, log, admission, access) {}
+  Parts(ChunkStore* store, RpcLog* log, Admission* admission, const AccessControl* access,
+        HealthSource source)
+      : service(store, log, admission, access), health(std::move(source)) {}
 
   KVService service;
+  HealthService health;
   std::shared_ptr<grpc::ServerCredentials> credentials;
   std::unique_ptr<CallQueues> queues;  // end before the service that their calls are of
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
@@ -63,11 +68,15 @@ struct RpcServer::Parts {
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options,
                                                             ChunkStore* store, RpcLog* log,
-                                                            Admission* admission) {
+                                                            Admission* admission,
+                                                            HealthSource health) {
   TakeGrpcLog();
-  auto parts = std::make_unique<Parts>(store, log, admission, options.access);
+  auto parts = std::make_unique<Parts>(store, log, admission, options.access, std::move(health));
+  if (options.reflection) KV_RETURN_IF_ERROR(OfferReflection());
+  if (options.channelz) OfferChannelz();
   grpc::ServerBuilder builder;
   Configure(builder);
+  if (options.channelz) builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 1);
   parts->credentials =
       options.tls != nullptr ? MakeTlsCredentials(options.tls) : grpc::InsecureServerCredentials();
   grpc::ResourceQuota quota("received");
@@ -83,13 +92,17 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
   }
   parts->listener = *std::move(listener);
   builder.RegisterService(&parts->service);
+  builder.RegisterService(&parts->health);
   parts->queues = std::make_unique<CallQueues>(&builder, options.queues);
   parts->server = builder.BuildAndStart();
   if (!parts->server) {
     return absl::UnavailableError(
         "gRPC does not start. Has it, above, said why it refuses the certificate?");
   }
-  for (const auto& queue : parts->queues->queues()) parts->service.Serve(queue.get());
+  for (const auto& queue : parts->queues->queues()) {
+    parts->service.Serve(queue.get());
+    parts->health.Serve(queue.get());
+  }
   parts->queues->Run();
   parts->listener->Run([acceptor = parts->acceptor.get()](int descriptor) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
@@ -107,6 +120,7 @@ RpcServer::~RpcServer() { Shutdown(std::chrono::milliseconds(0)); }
 
 void RpcServer::Shutdown(std::chrono::milliseconds grace) {
   const auto deadline = std::chrono::system_clock::now() + grace;
+  parts_->health.EndWatches();
   // gRPC closes a connection as soon as its last call has been written to the socket, which resets
   // it where the client has sent anything since, and what the client has not received is lost. So
   // calls end first, and clients get a moment to take their answers.

@@ -10,6 +10,7 @@
 #include "KVService/auth/access_control.h"
 #include "KVService/auth/server_tls.h"
 #include "KVService/observe/rpc_log.h"
+#include "KVService/rpc/health.h"
 #include "KVService/store/chunk_store.h"
 #include "absl/status/statusor.h"
 
@@ -24,15 +25,18 @@ struct RpcServerOptions {
   // RAM for what gRPC has received and we have not taken. Beyond it connections are slowed, and
   // then ended.
   int64_t receive_bytes = int64_t{1} << 30;
+  bool reflection = false;  // see introspection.h
+  bool channelz = false;
 };
 
 class RpcServer {
  public:
   // Listens on host:port. What it is given and what the options point at must outlive the server.
-  // UNAVAILABLE where the address cannot be listened on.
+  // UNAVAILABLE where the address cannot be listened on. `health` is asked until Shutdown.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options,
                                                           ChunkStore* store, RpcLog* log,
-                                                          Admission* admission);
+                                                          Admission* admission,
+                                                          HealthSource health);
   ~RpcServer();  // as Shutdown(0)
 
   int port() const { return port_; }

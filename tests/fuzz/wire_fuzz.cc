@@ -66,6 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       }
       break;
     case 2:
+      (void)wire::ParseHealthCheckRequest(pieces);
       if (const auto m = wire::ParseReadRequest(pieces); m.ok())
         RoundTrip(*m, wire::ParseReadRequest);
       break;
