@@ -159,6 +159,13 @@ class StatusPageTest(unittest.TestCase):
         for url in said["requests"]:
             self.assertTrue(url.startswith(f"http://127.0.0.1:{port}/"), url)
 
+    def await_past(self, port, tier):
+        """Until the server knows what the tier took before."""
+        end = time.monotonic() + 60
+        while not any(one["before_ms"] for one in status(port)[0]["tiers"] if one["name"] == tier):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.5)
+
     def test_it_shows_what_happens_and_an_outage(self):
         port, own = free_port(), free_port()
         with tempfile.TemporaryDirectory() as directory, Browser() as browser:
@@ -201,7 +208,7 @@ class StatusPageTest(unittest.TestCase):
         port = free_port()
         with Browser() as browser, Server("--metrics-port", str(port), "--disable-metrics") as server:
             with Traffic(server):
-                self.open(browser, port, width=360, height=740, dark=True)
+                self.open(browser, port, width=360, height=740, dark=True, still=True)
                 browser.wait("document.querySelectorAll('#charts path.line').length > 3")
                 wide = browser.evaluate("document.documentElement.scrollWidth")
                 self.assertLessEqual(wide, 360)
@@ -214,6 +221,14 @@ class StatusPageTest(unittest.TestCase):
             self.assertEqual(browser.evaluate(focused), "skip")
             browser.press("Enter")
             self.assertEqual(browser.evaluate(focused), "tiers")
+            # Not behind the banner, which stays on top; and at once, as there is to be no motion.
+            browser.wait("scrollY > 0")
+            top, banner = (browser.evaluate(f"document.getElementById('{id}').getBoundingClientRect()."
+                                            + edge) for id, edge in (("tiers", "top"),
+                                                                     ("banner", "bottom")))
+            self.assertGreaterEqual(top, banner)
+            self.assertEqual(browser.evaluate(
+                "getComputedStyle(document.documentElement).scrollBehavior"), "auto")
             seen = set()
             for _ in range(30):
                 browser.press("Shift+Tab" if not seen else "Tab")
@@ -244,7 +259,7 @@ class StatusPageTest(unittest.TestCase):
                 with Traffic(server, resource=ACCOUNT, blocks=40, bytes=200_000) as traffic:
                     browser.wait("[...document.querySelectorAll('#tiers article')].some(card => "
                                  "card.innerText.includes('Azure') && card.className === 'well')")
-                    time.sleep(12)  # a past to compare with: more than StatusSamples::kNow samples
+                    self.await_past(port, "Azure")
                     self.assertNotIn("slow:", browser.text("#banner"))
                     link.delay_s = SLOW_S
                     browser.wait("document.querySelector('#banner').innerText.includes('Azure is slow')",

@@ -46,6 +46,16 @@ std::vector<StatusProblem> FindProblems(const absl::Status& ready, const MetricF
                            "further attempts",
                            failures.azure_requests, kSecondsRecent, failures.azure_retries)});
   }
+  // The callers never hear of these: they get a miss, or the block from Azure.
+  if (failures.disk_errors > 0) {
+    problems.push_back({true, fmt::format("Disk fails: {:.0f} reads in the last {:.0f} s",
+                                          failures.disk_errors, kSecondsRecent)});
+  }
+  if (failures.damaged > 0) {
+    problems.push_back({true, fmt::format("{:.0f} blocks were found damaged in the last {:.0f} s, "
+                                          "and are gone from where they were",
+                                          failures.damaged, kSecondsRecent)});
+  }
   for (const StatusSamples::Tier& tier : tiers) {
     if (tier.health.state == TierHealth::State::kSlow)
       problems.push_back({false, tier.health.words});

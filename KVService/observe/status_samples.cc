@@ -23,6 +23,10 @@ enum Counter : size_t {
   kTierEvictions,
   kAzureRequests,
   kAzureRetries,
+  kCorruptChunks,
+  kTierCorrupt,
+  kTierErrors,
+  kScrubErrors,
   kCounters
 };
 struct CounterName {
@@ -35,7 +39,9 @@ constexpr CounterName kCounterNames[] = {
     {"kvstore_sent_chunk_bytes_total", ""},    {"kvstore_received_chunk_bytes_total", ""},
     {"kvstore_ram_evictions_total", ""},       {"kvstore_evicted_chunks_total", ""},
     {"kvstore_disk_tier_evictions_total", ""}, {"kvstore_azure_requests_total", ""},
-    {"kvstore_azure_retries_total", ""}};
+    {"kvstore_azure_retries_total", ""},       {"kvstore_corrupt_chunks_total", ""},
+    {"kvstore_disk_tier_corrupt_total", ""},   {"kvstore_disk_tier_errors_total", ""},
+    {"kvstore_scrub_errors_total", ""}};
 static_assert(std::size(kCounterNames) == kCounters);
 
 enum Method : size_t { kLookup, kRead, kStream, kWrite };
@@ -109,6 +115,8 @@ StatusSamples::Kept StatusSamples::Difference(const Counters& before, const Coun
   }
   kept.azure_requests = grown[kAzureRequests];
   kept.azure_retries = grown[kAzureRetries];
+  kept.damaged = grown[kCorruptChunks] + grown[kTierCorrupt] + grown[kScrubErrors];
+  kept.disk_errors = grown[kTierErrors];
   const auto rate = [seconds](double value) { return static_cast<float>(value / seconds); };
   kept.sample.values = {Share(grown[kLookupHits], grown[kLookupMisses]),
                         rate(static_cast<double>(methods[kLookup].count())),
@@ -183,6 +191,8 @@ StatusSamples::Failures StatusSamples::RecentFailures() const {
     for (size_t code = 0; code < failed.size(); ++code) failed[code] += kept_[i].failed[code];
     failures.azure_requests += kept_[i].azure_requests;
     failures.azure_retries += kept_[i].azure_retries;
+    failures.damaged += kept_[i].damaged;
+    failures.disk_errors += kept_[i].disk_errors;
   }
   for (size_t code = 0; code < failed.size(); ++code) {
     if (failed[code] > 0) failures.calls.emplace_back(kFailures[code], failed[code]);

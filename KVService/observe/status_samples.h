@@ -58,11 +58,14 @@ class StatusSamples {
   std::array<Tier, kTiers> Tiers() const;
 
   // Of the last kRecent samples: calls that failed for a reason of the server's, by status code;
-  // and requests to Azure, and those of them that had to be made again.
+  // requests to Azure, and those of them that had to be made again; blocks that were found damaged,
+  // and reads of the disk tier that failed otherwise, for which Azure was asked instead.
   struct Failures {
     std::vector<std::pair<std::string, double>> calls;
     double azure_requests = 0;
     double azure_retries = 0;
+    double damaged = 0;
+    double disk_errors = 0;
   };
   Failures RecentFailures() const;
 
@@ -73,6 +76,8 @@ class StatusSamples {
     std::array<double, 8> failed{};       // by code, as kFailures has them
     double azure_requests = 0;
     double azure_retries = 0;
+    double damaged = 0;
+    double disk_errors = 0;
   };
   // Counters as they stood last.
   struct Counters {

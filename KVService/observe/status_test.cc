@@ -96,6 +96,46 @@ TEST(StatusSamplesTest, ARestartOfTheCountersIsNoNegativeRate) {
   EXPECT_TRUE(std::isnan(samples.Since(0).second[0].values[0]));
 }
 
+TEST(StatusProblemsTest, ATierThatFailsIsToldWhereCallersHearNothing) {
+  StatusSamples samples;
+  const auto take = [&](double errors, double damaged) {
+    samples.Take(absl::UnixEpoch(), absl::Seconds(2),
+                 {Counter("kvstore_disk_tier_errors_total", "", errors),
+                  Counter("kvstore_scrub_errors_total", "", damaged)});
+  };
+  const auto problems = [&] {
+    return FindProblems(absl::OkStatus(), {}, samples.Tiers(), samples.RecentFailures());
+  };
+  take(5, 0);
+  take(5, 0);
+  EXPECT_THAT(problems(), SizeIs(0)) << "what was before is no news";
+  take(8, 2);
+  ASSERT_THAT(problems(), SizeIs(2));
+  EXPECT_TRUE(problems()[0].bad);
+  EXPECT_EQ(problems()[0].text, "Disk fails: 3 reads in the last 30 s");
+  EXPECT_THAT(problems()[1].text, HasSubstr("2 blocks were found damaged"));
+  for (size_t i = 0; i < StatusSamples::kRecent; ++i) take(8, 2);
+  EXPECT_THAT(problems(), SizeIs(0)) << "it is over";
+}
+
+TEST(StatusProblemsTest, WhatIsBadComesBeforeWhatIsSlow) {
+  std::array<StatusSamples::Tier, kTiers> tiers;
+  tiers[2].health = {TierHealth::State::kSlow, 214, 5, "Azure is slow"};
+  StatusSamples::Failures failures;
+  failures.calls = {{"RESOURCE_EXHAUSTED", 4}, {"UNAVAILABLE", 2}};
+  failures.azure_requests = 10;
+  failures.azure_retries = 2;
+  const std::vector<StatusProblem> problems =
+      FindProblems(absl::UnavailableError("loading"), {}, tiers, failures);
+  ASSERT_THAT(problems, SizeIs(5));
+  EXPECT_THAT(problems[0].text, HasSubstr("Not ready"));
+  EXPECT_THAT(problems[1].text, HasSubstr("UNAVAILABLE"));
+  EXPECT_THAT(problems[2].text, HasSubstr("Azure fails: of 10 requests"));
+  EXPECT_FALSE(problems[3].bad);
+  EXPECT_THAT(problems[3].text, HasSubstr("were refused"));
+  EXPECT_EQ(problems[4].text, "Azure is slow");
+}
+
 RpcRecord Call(std::string identity = "") {
   RpcRecord record;
   record.rpc = "Read";

@@ -1,7 +1,7 @@
 // Debian's Chromium for a test in another language: a JSON object a line in, one a line out.
 //
 //   node browser.mjs PLAYWRIGHT CHROMIUM
-//   {"do":"open","url":…,"width":…,"height":…,"dark":bool}   a page anew
+//   {"do":"open","url":…,"width":…,"height":…,"dark":bool,"still":bool}   a page anew; still: motion is not wanted
 //   {"do":"evaluate","expression":…}                         its value
 //   {"do":"wait","expression":…,"seconds":…}                 until it is true
 //   {"do":"press","key":…}    {"do":"picture","path":…,"whole":bool}
@@ -15,9 +15,10 @@ const {chromium} = await import(playwright);
 const browser = await chromium.launch({executablePath: program, args: ['--no-sandbox', '--disable-gpu']});
 let context, page, errors, requests;
 
-async function open({url, width = 1200, height = 900, dark = false}) {
+async function open({url, width = 1200, height = 900, dark = false, still = false}) {
   await context?.close();
-  context = await browser.newContext({viewport: {width, height}, colorScheme: dark ? 'dark' : 'light'});
+  context = await browser.newContext({viewport: {width, height}, colorScheme: dark ? 'dark' : 'light',
+                                      reducedMotion: still ? 'reduce' : 'no-preference'});
   page = await context.newPage();
   errors = [];
   requests = [];
