@@ -229,6 +229,8 @@ class AlertsTest(unittest.TestCase):
         "KVStoreAzureThrottled": [
             ('kvstore_azure_throttled_total{instance="%s"}', "0+60x60", "0x60"),
             ('kvstore_azure_requests_total{instance="%s"}', "0+600x60", "0+600x60")],
+        "KVStoreAzureQueue": [
+            ('kvstore_azure_waiting_requests{instance="%s"}', "500x60", "20x60")],
         "KVStoreAzureFails": [
             ('kvstore_azure_retries_total{instance="%s"}', "0+120x60", "0+6x60"),
             ('kvstore_azure_requests_total{instance="%s"}', "0+600x60", "0+600x60")],
