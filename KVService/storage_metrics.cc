@@ -138,6 +138,14 @@ MetricFamilies AzureMetrics(const azure::PipelineStats& stats) {
       Counter("kvstore_azure_retries_total", "Of those, further attempts.", stats.retries),
       Counter("kvstore_azure_throttled_total", "Answers that asked for fewer requests (429, 503).",
               stats.throttled),
+      Gauge("kvstore_azure_running_requests", "Requests to Blob Storage that are under way.",
+            static_cast<double>(stats.under_way)),
+      Gauge("kvstore_azure_waiting_requests",
+            "Requests that wait, since as many are under way as may be.",
+            static_cast<double>(stats.waiting)),
+      Gauge("kvstore_azure_allowed_requests",
+            "Requests that may be under way now, of all endpoints together; throttling halves it.",
+            stats.limit),
   };
 }
 
@@ -154,6 +162,8 @@ MetricFamilies ScrubMetrics(const ScrubStats& stats) {
 
 MetricFamilies TierMetrics(const TieredStats& stats) {
   return {
+      Gauge("kvstore_disk_tier_blobs", "Blobs in the disk tier.",
+            static_cast<double>(stats.local_blobs)),
       Gauge("kvstore_disk_tier_used_bytes", "Bytes in the disk tier.", stats.local_bytes),
       Gauge("kvstore_disk_tier_capacity_bytes", "Bytes that the disk tier may hold.",
             stats.local_capacity_bytes),

@@ -481,6 +481,9 @@ azure::PipelineStats AzureBlobStore::http_stats() const {
     all.attempts += one.attempts;
     all.retries += one.retries;
     all.throttled += one.throttled;
+    all.limit += one.limit;
+    all.under_way += one.under_way;
+    all.waiting += one.waiting;
   }
   return all;
 }

@@ -146,6 +146,8 @@ void Pipeline::WatchWaiters() {
   });
 }
 
-PipelineStats Pipeline::Stats() const { return {attempts_, retries_, throttled_, limit_.limit()}; }
+PipelineStats Pipeline::Stats() const {
+  return {attempts_, retries_, throttled_, limit_.limit(), limit_.under_way(), limit_.waiting()};
+}
 
 }  // namespace kvstore::azure

@@ -36,6 +36,8 @@ struct PipelineStats {
   uint64_t retries = 0;
   uint64_t throttled = 0;
   double limit = 0;  // of requests under way, as it is now
+  uint64_t under_way = 0;
+  uint64_t waiting = 0;  // for a place among those
 };
 
 // All requests of one endpoint and credential. Thread-safe.

@@ -202,6 +202,8 @@ TEST_F(PipelineTest, ThrottlingSlowsTheSenderDown) {
     });
   }
   EXPECT_EQ(http_.held.size(), 8);
+  EXPECT_EQ(pipeline->Stats().under_way, 8);
+  EXPECT_EQ(pipeline->Stats().waiting, 12);
   // One round of throttled requests halves the limit once.
   for (int i = 0; i < 8; ++i) http_.AnswerNext(Answer(503));
   EXPECT_EQ(pipeline->Stats().limit, 4);
@@ -212,6 +214,8 @@ TEST_F(PipelineTest, ThrottlingSlowsTheSenderDown) {
     if (!http_.timers.empty()) http_.RunNextTimer();
   }
   EXPECT_EQ(done, 20);
+  EXPECT_EQ(pipeline->Stats().under_way, 0);
+  EXPECT_EQ(pipeline->Stats().waiting, 0);
   EXPECT_GT(pipeline->Stats().limit, 4);
   EXPECT_EQ(pipeline->Stats().throttled, 8);
   EXPECT_EQ(pipeline->Stats().retries, 8);

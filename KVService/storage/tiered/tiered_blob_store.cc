@@ -416,7 +416,9 @@ TieredStats TieredBlobStore::stats() const {
   absl::MutexLock lock(&mutex_);
   TieredStats stats = stats_;
   stats.local_bytes = copies_.bytes() + untracked_bytes_;
-  stats.local_capacity_bytes = local_->Usage().capacity_bytes;
+  const BlobStoreUsage local = local_->Usage();
+  stats.local_blobs = local.blobs;
+  stats.local_capacity_bytes = local.capacity_bytes;
   stats.pending_blobs = copies_.pending().size();
   stats.pending_bytes = copies_.pending_bytes();
   absl::Time oldest = absl::InfiniteFuture();

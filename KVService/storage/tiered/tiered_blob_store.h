@@ -72,6 +72,7 @@ struct TieredStats {
   uint64_t fill_failures = 0;
   uint64_t fills_skipped = 0;  // no room, too many under way, or the name was busy
   uint64_t evictions = 0;
+  uint64_t local_blobs = 0;
   uint64_t local_bytes = 0;  // footprints in the local store
   uint64_t local_capacity_bytes = 0;
   uint64_t pending_blobs = 0;
