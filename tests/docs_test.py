@@ -55,6 +55,19 @@ def documents():
     return [name for name in names if name.endswith(".md")]
 
 
+def repository_files():
+    """As git knows them; without git all that no build has made."""
+    listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=ROOT,
+                            capture_output=True, text=True)
+    if listed.returncode == 0:
+        return list(filter(None, listed.stdout.split("\0")))
+    files = []
+    for directory, names, inside in os.walk(ROOT):
+        names[:] = [name for name in names if name not in ("build", ".git", "node_modules")]
+        files += [os.path.relpath(os.path.join(directory, name), ROOT) for name in inside]
+    return files
+
+
 class Block:
     def __init__(self, where, language, rule, argument, text):
         self.where, self.language, self.rule = where, language, rule
@@ -90,10 +103,8 @@ class Clone:
 
     def __init__(self, root):
         self.root, self.background, self.printed = os.path.join(root, "kvstore"), None, ""
-        files = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=ROOT,
-                               capture_output=True, text=True, check=True).stdout
-        for name in files.split("\0"):
-            if name and os.path.isfile(os.path.join(ROOT, name)):
+        for name in repository_files():
+            if os.path.isfile(os.path.join(ROOT, name)):
                 into = os.path.join(self.root, name)
                 os.makedirs(os.path.dirname(into), exist_ok=True)
                 shutil.copy(os.path.join(ROOT, name), into)
