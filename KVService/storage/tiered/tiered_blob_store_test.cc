@@ -395,10 +395,12 @@ TEST(TieredBlobStoreTest, ADeleteThatFailsLocallySaysSo) {
 
 TEST(TieredBlobStoreTest, APendingBlobThatIsDamagedIsDataLossUntilDeleted) {
   auto tier = MemoryTier(FastOptions(kBack));
-  tier.remote->SetDown(absl::UnavailableError("down"));
-  ASSERT_TRUE(PutNow(*tier, Id("a"), MakeBlob(100, 1)).ok());
+  // Damaged before its upload can begin: one under way would have read it whole.
+  tier.local->HoldCallbacks();
+  auto put = PutAsync(*tier, Id("a"), MakeBlob(100, 1));
   ASSERT_TRUE(tier.local->Corrupt(Id("a")));
-  tier.remote->SetUp();
+  tier.local->ReleaseCallbacks();
+  ASSERT_TRUE(put.get().ok());
   EXPECT_TRUE(Eventually([&] { return tier->stats().pending_damaged == 1; }));
   EXPECT_TRUE(absl::IsDataLoss(GetNow(*tier, Id("a")).status()));
   EXPECT_TRUE(absl::IsDataLoss(GetNow(*tier, Id("a")).status()));
