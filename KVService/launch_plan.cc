@@ -95,6 +95,9 @@ absl::StatusOr<LaunchPlan> PlanServers(const ServerOptions& options,
     set("--memory", memory);
     if (options.port != 0) set("--port", options.port + i);
     if (options.metrics_port != 0) set("--metrics-port", options.metrics_port + i);
+    if (!options.admin_address.empty()) {
+      set("--admin", AdminAddressOfNode(options.admin_address, server.node, i));
+    }
     if (options.threads != 0) set("--threads", ThreadsOf(options, servers, i));
     if (options.azure) set("--index-blocks", index_blocks);
     if (HasDisk(options)) {
@@ -105,6 +108,13 @@ absl::StatusOr<LaunchPlan> PlanServers(const ServerOptions& options,
     plan.servers.push_back(std::move(server));
   }
   return plan;
+}
+
+std::string AdminAddressOfNode(const std::string& address, int node, int i) {
+  if (address.starts_with("unix:")) return fmt::format("{}.node{}", address, node);
+  const size_t colon = address.rfind(':') + 1;
+  const int port = std::stoi(address.substr(colon));  // the option's check has seen it
+  return fmt::format("{}{}", address.substr(0, colon), port == 0 ? 0 : port + i);
 }
 
 std::string DirectoryOfNode(const std::string& directory, int node) {

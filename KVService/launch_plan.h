@@ -40,6 +40,9 @@ absl::StatusOr<LaunchPlan> PlanServers(const ServerOptions& options,
                                        const std::vector<std::string>& arguments,
                                        const MachineShare& machine);
 
+// Such as "unix:/run/kvstore/admin.node1", or the port + i. REQUIRES: Listener::Parse takes it.
+std::string AdminAddressOfNode(const std::string& address, int node, int i);
+
 // Such as "data/node1".
 std::string DirectoryOfNode(const std::string& directory, int node);
 

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "KVCommon/limits.h"
+#include "KVService/platform/listener.h"
 #include "KVService/platform/machine.h"
 #include "KVService/platform/numa.h"
 
@@ -54,6 +55,23 @@ void AddSecurity(CLI::App& app, ServerOptions& options) {
                  "JSON file of who may read and write what, by token or client certificate; all "
                  "else is denied. Read again on SIGHUP [default: everybody may do everything]")
       ->group(security);
+}
+
+void AddAdministration(CLI::App& app, ServerOptions& options) {
+  const std::string administration = "Administration";
+  app.add_option("--admin", options.admin_address,
+                 "where kvctl reaches the server: unix:PATH, a socket for this user alone, or "
+                 "HOST:PORT [default: nowhere]")
+      ->take_last()
+      ->check([](const std::string& text) {
+        return std::string(Listener::Parse(text).status().message());
+      })
+      ->type_name("ADDRESS")
+      ->group(administration);
+  app.add_option("--admin-auth", options.admin_auth_file,
+                 "JSON file, as of --auth, of who may administer; a port needs it. Read again on "
+                 "SIGHUP")
+      ->group(administration);
 }
 
 void AddLimits(CLI::App& app, ServerOptions& options) {
@@ -219,6 +237,7 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->group("Storage");
 
   AddSecurity(app, options);
+  AddAdministration(app, options);
   AddLimits(app, options);
 
   std::string numa = "off";

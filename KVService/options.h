@@ -44,6 +44,10 @@ struct ServerOptions {
   std::string tls_client_ca_file;
   std::string auth_file;
 
+  // For administrators (protos/kvstore_admin.proto). Empty: none.
+  std::string admin_address;  // unix:PATH or HOST:PORT
+  std::string admin_auth_file;
+
   // What all clients together may take (admission/limits.h). None: what ServerLimits says.
   std::optional<int64_t> max_calls;
   std::optional<uint64_t> max_upload_bytes;

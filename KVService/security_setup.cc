@@ -50,6 +50,9 @@ absl::StatusOr<std::unique_ptr<SecuritySetup>> SecuritySetup::Open(const ServerO
   if (!options.auth_file.empty()) {
     KV_ASSIGN_OR_RETURN(setup->access_, AccessControl::Open(options.auth_file));
   }
+  if (!options.admin_auth_file.empty()) {
+    KV_ASSIGN_OR_RETURN(setup->admin_access_, AccessControl::Open(options.admin_auth_file));
+  }
   if (!options.tls_certificate_file.empty()) {
     KV_ASSIGN_OR_RETURN(setup->tls_,
                         ServerTls::Open({options.tls_certificate_file, options.tls_key_file,
@@ -71,10 +74,12 @@ SecuritySetup::~SecuritySetup() {
 }
 
 void SecuritySetup::Reload() {
-  if (access_ != nullptr) {
-    const absl::Status status = access_->Reload();
+  for (AccessControl* access : {access_.get(), admin_access_.get()}) {
+    if (access == nullptr) continue;
+    const absl::Status status = access->Reload();
     if (status.ok()) {
-      spdlog::info("auth file read identities={}", access_->identities());
+      spdlog::info("auth file read identities={} administrators={}", access->identities(),
+                   access == admin_access_.get());
     } else {
       spdlog::error("auth file not read, all stays as it was error=\"{}\"",
                     std::string(status.message()));

@@ -26,9 +26,12 @@ class SecuritySetup {
   // Null where it was not asked for. Live as long as this.
   const AccessControl* access() const { return access_.get(); }
   const ServerTls* tls() const { return tls_.get(); }
+  const AccessControl* admin_access() const { return admin_access_.get(); }
 
   // Whether there are files to read again.
-  bool has_files() const { return access_ != nullptr || tls_ != nullptr; }
+  bool has_files() const {
+    return access_ != nullptr || tls_ != nullptr || admin_access_ != nullptr;
+  }
   // Does so and logs how that went. A file that is bad changes nothing. Thread-safe.
   void Reload();
 
@@ -37,6 +40,7 @@ class SecuritySetup {
   void ReloadTls(bool tell_all) ABSL_LOCKS_EXCLUDED(mutex_);
 
   std::unique_ptr<AccessControl> access_;
+  std::unique_ptr<AccessControl> admin_access_;
   std::unique_ptr<ServerTls> tls_;
   absl::Mutex mutex_;
   std::string last_error_ ABSL_GUARDED_BY(mutex_);  // of TLS, so that each is told once

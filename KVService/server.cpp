@@ -14,6 +14,7 @@
 #include "KVCommon/processors.h"
 #include "KVCommon/status_macros.h"
 #include "KVCommon/tune_process.h"
+#include "KVService/admin_setup.h"
 #include "KVService/admission/admission.h"
 #include "KVService/defaults.h"
 #include "KVService/launcher.h"
@@ -223,6 +224,11 @@ absl::Status Run(const ServerOptions& options) {
           }));
   report.Serves(server->port());
   readiness.Set(absl::OkStatus());
+  KV_ASSIGN_OR_RETURN(
+      std::unique_ptr<AdminServer> admin,
+      StartAdmin(options, *security,
+                 {storage.get(), server.get(), &readiness, [&report] { return report.Metrics(); },
+                  Facts(options, threads)}));
   const ChunkStoreStats stats = storage->store().stats();
   spdlog::info(
       "serving host={} port={} storage={} blocks={} capacity_bytes={} memory_bytes={} "
@@ -240,6 +246,7 @@ absl::Status Run(const ServerOptions& options) {
     storage->Reload();
   });
   spdlog::info("stopping signal={} grace_s={}", signal, kShutdownGrace.count());
+  admin.reset();
   readiness.Set(absl::UnavailableError("stopping"));
   server->Shutdown(kShutdownGrace);
   metrics.reset();

@@ -55,7 +55,9 @@ absl::StatusOr<std::unique_ptr<StorageSetup>> StorageSetup::Open(const ServerOpt
   std::unique_ptr<StorageSetup> setup(new StorageSetup);
   KV_RETURN_IF_ERROR(options.azure ? setup->OpenAzure(options, threads)
                                    : setup->OpenLocal(options, threads));
-  setup->StartScrub(options.scrub_bytes_per_second);
+  if (setup->local_ != nullptr && options.scrub_bytes_per_second > 0) {
+    setup->local_->StartScrub(setup->Scrub(options.scrub_bytes_per_second));
+  }
   return setup;
 }
 
@@ -82,15 +84,42 @@ absl::StatusOr<std::unique_ptr<LocalBlobStore>> StorageSetup::OpenDirectory(
   return storage;
 }
 
-void StorageSetup::StartScrub(uint64_t bytes_per_second) {
-  if (local_ == nullptr || bytes_per_second == 0) return;
+ScrubOptions StorageSetup::Scrub(uint64_t bytes_per_second) {
   ScrubOptions scrub;
   scrub.bytes_per_second = bytes_per_second;
   scrub.damaged = [this](const BlobId& blob) {
     if (tier_ != nullptr) return tier_->DropDamaged(blob);
     store_->RemoveDamaged(blob);
   };
-  local_->StartScrub(std::move(scrub));
+  return scrub;
+}
+
+uint64_t StorageSetup::disk_capacity() const {
+  return local_ != nullptr ? local_->Usage().capacity_bytes : 0;
+}
+
+absl::Status StorageSetup::SetDiskCapacity(uint64_t bytes) {
+  if (local_ == nullptr) {
+    return absl::FailedPreconditionError("this server has no disk: give it --cache-dir");
+  }
+  local_->SetCapacity(bytes);
+  if (tier_ == nullptr) store_->FitCapacity();  // a tier makes room when it needs some
+  return absl::OkStatus();
+}
+
+uint64_t StorageSetup::unshared_blobs() const {
+  return tier_ != nullptr ? tier_->stats().pending_blobs : 0;
+}
+
+absl::Status StorageSetup::CheckDisk(
+    uint64_t bytes_per_second,
+    const std::function<bool(const ScrubStats&, uint64_t blobs)>& go_on) {
+  if (local_ == nullptr) {
+    return absl::FailedPreconditionError("this server has no disk to check");
+  }
+  return local_->CheckAll(Scrub(bytes_per_second), [&](const ScrubStats& stats) {
+    return go_on(stats, local_->Usage().blobs);
+  });
 }
 
 absl::Status StorageSetup::OpenLocal(const ServerOptions& options, const ThreadPlan& threads) {

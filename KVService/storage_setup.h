@@ -3,6 +3,7 @@
 #define KVSERVICE_STORAGE_SETUP_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,6 +47,19 @@ class StorageSetup {
   // How old what is known of other servers may be; zero where none share the storage. Thread-safe.
   absl::Duration LogAge() const;
 
+  // The capacity of this server's disk, 0 where it has none or no bound; and another from now on.
+  // Thread-safe. FAILED_PRECONDITION where it has none.
+  uint64_t disk_capacity() const;
+  absl::Status SetDiskCapacity(uint64_t bytes);
+
+  // How much was written and is not yet where other servers see it. Thread-safe.
+  uint64_t unshared_blobs() const;
+
+  // Checks all that is on the disk, once; what is damaged is removed. As LocalBlobStore::CheckAll;
+  // FAILED_PRECONDITION where there is no disk. Thread-safe.
+  absl::Status CheckDisk(uint64_t bytes_per_second,
+                         const std::function<bool(const ScrubStats&, uint64_t blobs)>& go_on);
+
   // As ChunkStore::Close.
   absl::Status Close();
 
@@ -56,7 +70,7 @@ class StorageSetup {
                                                                 const ThreadPlan& threads,
                                                                 const std::string& directory,
                                                                 std::optional<uint64_t> capacity);
-  void StartScrub(uint64_t bytes_per_second);
+  ScrubOptions Scrub(uint64_t bytes_per_second);
   absl::Status OpenAzure(const ServerOptions& options, const ThreadPlan& threads);
 
   // Each stands on those before it.

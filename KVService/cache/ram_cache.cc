@@ -51,8 +51,7 @@ uint32_t RamCache::TakeSlot() {
 }
 
 void RamCache::Put(const BlockId& id, Slice data, const std::optional<BlockId>& parent) {
-  const uint64_t others = others_ ? others_(data) : 0;
-  const uint64_t room = capacity_ - std::min(others, capacity_);
+  const uint64_t room = RoomBeside(data);
   const uint64_t cost = CostOf(data);
   if (cost > room) return;
   std::vector<Slice> freed;
@@ -71,10 +70,27 @@ void RamCache::Put(const BlockId& id, Slice data, const std::optional<BlockId>& 
     absl::MutexLock table_lock(&table.mutex);
     table.entries.emplace(id, Entry{std::move(data), slot});
   }
+  ShrinkTo(room, &freed);
+}
+
+uint64_t RamCache::RoomBeside(const Slice& incoming) const {
+  const uint64_t others = others_ ? others_(incoming) : 0;
+  const uint64_t capacity = capacity_.load(std::memory_order_relaxed);
+  return capacity - std::min(others, capacity);
+}
+
+void RamCache::ShrinkTo(uint64_t room, std::vector<Slice>* freed) {
   while (used_ > room) {
-    Remove(ids_[*policy_.Victim()], &freed);
+    Remove(ids_[*policy_.Victim()], freed);
     ++evictions_;
   }
+}
+
+void RamCache::SetCapacity(uint64_t bytes) {
+  capacity_.store(bytes, std::memory_order_relaxed);
+  std::vector<Slice> freed;
+  absl::MutexLock lock(&policy_mutex_);
+  ShrinkTo(RoomBeside(Slice()), &freed);
 }
 
 bool RamCache::Contains(const BlockId& id) const { return SlotOf(id).has_value(); }
@@ -119,7 +135,7 @@ void RamCache::Remove(const BlockId& id, std::vector<Slice>* freed) {
 
 RamCache::Usage RamCache::usage() const {
   Usage usage;
-  usage.capacity_bytes = capacity_;
+  usage.capacity_bytes = capacity_.load(std::memory_order_relaxed);
   for (const Table& table : tables_) {
     absl::MutexLock lock(&table.mutex);
     usage.hits += table.hits;

@@ -61,6 +61,9 @@ class RamCache {
   // first block first. Sets which of them are here.
   void Touch(std::span<const BlockId> found, size_t asked, std::vector<bool>* here);
 
+  // From now on; blocks that do not fit any more go at once.
+  void SetCapacity(uint64_t bytes);
+
   // The memory that cached blocks hold. Cheap.
   uint64_t held_bytes() const { return held_.load(std::memory_order_relaxed); }
 
@@ -82,12 +85,15 @@ class RamCache {
   static uint64_t CostOf(const Slice& data) { return data.held_bytes() + kOverheadBytes; }
   Table& TableOf(const BlockId& id) const;
   std::optional<uint32_t> SlotOf(const BlockId& id) const;
+  uint64_t RoomBeside(const Slice& incoming) const;
+  void ShrinkTo(uint64_t room, std::vector<Slice>* freed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(policy_mutex_);
   uint32_t TakeSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(policy_mutex_);
   // Moves the block's bytes to `freed`, for the caller to drop without a lock.
   void Remove(const BlockId& id, std::vector<Slice>* freed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(policy_mutex_);
 
-  const uint64_t capacity_;
+  std::atomic<uint64_t> capacity_;
   const Others others_;
   mutable std::array<Table, kTables> tables_;
   std::atomic<uint64_t> held_ = 0;

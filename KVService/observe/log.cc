@@ -7,6 +7,17 @@
 #include <iostream>
 
 namespace kvstore {
+namespace {
+
+struct Level {
+  std::string_view name;
+  spdlog::level::level_enum level;
+};
+constexpr Level kLevels[] = {{"error", spdlog::level::err},
+                             {"info", spdlog::level::info},
+                             {"verbose", spdlog::level::debug}};
+
+}  // namespace
 
 void SetUpLog(std::string_view level) {
   // Not spdlog's stderr sink: that shares a mutex with its stdout sink, so that a metrics line
@@ -17,11 +28,25 @@ void SetUpLog(std::string_view level) {
       "server", std::make_shared<spdlog::sinks::ostream_sink_mt>(std::cerr, /*force_flush=*/true));
   logger->set_formatter(std::make_unique<spdlog::pattern_formatter>(
       "%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc));
-  logger->set_level(level == "error"     ? spdlog::level::err
-                    : level == "verbose" ? spdlog::level::debug
-                                         : spdlog::level::info);
   logger->flush_on(spdlog::level::debug);
   spdlog::set_default_logger(std::move(logger));
+  SetLogLevel(level);
+}
+
+bool SetLogLevel(std::string_view level) {
+  for (const Level& each : kLevels) {
+    if (each.name != level) continue;
+    spdlog::set_level(each.level);
+    return true;
+  }
+  return false;
+}
+
+std::string_view LogLevel() {
+  for (const Level& each : kLevels) {
+    if (each.level == spdlog::get_level()) return each.name;
+  }
+  return "";
 }
 
 }  // namespace kvstore

@@ -7,8 +7,13 @@
 
 namespace kvstore {
 
-// Sets the log up; `level` is error, info or verbose. Call once, before any thread starts.
+// Sets the log up; `level` is error, info or verbose. Call once, before any
+// thread starts.
 void SetUpLog(std::string_view level);
+
+// From now on; and what it is. Thread-safe. False, and nothing changes, for what is no level.
+bool SetLogLevel(std::string_view level);
+std::string_view LogLevel();
 
 }  // namespace kvstore
 

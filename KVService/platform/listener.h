@@ -1,12 +1,13 @@
-// Listens on a TCP port and hands connections over, for as long as it lives. gRPC's own listener
-// ends for good, without a word to the program, the first time that the process has no file
-// descriptor left.
+// Listens on a TCP port, or a Unix socket, and hands connections over, for as long as it lives.
+// gRPC's own listener ends for good, without a word to the program, the first time that the process
+// has no file descriptor left.
 #ifndef KVSERVICE_PLATFORM_LISTENER_H_
 #define KVSERVICE_PLATFORM_LISTENER_H_
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -27,9 +28,17 @@ class Listener {
     int port = 0;      // 0: a free one
     // What was sent and not taken for so long ends the connection.
     absl::Duration send_timeout = absl::Seconds(10);
+    // Instead of host and port: a socket in the file system, which only this process's user may
+    // connect to.
+    std::string unix_path;
   };
 
-  // UNAVAILABLE, saying what and where, if the address is not this machine's or the port is taken.
+  // "unix:PATH", "HOST:PORT" or "[IPv6]:PORT" as options. INVALID_ARGUMENT for anything else, and
+  // for a path that is too long for a socket.
+  static absl::StatusOr<Options> Parse(std::string_view address);
+
+  // UNAVAILABLE, saying what and where, if the address is not this machine's or the port is taken;
+  // or if something else than a socket that nobody listens on any more is at the path.
   static absl::StatusOr<std::unique_ptr<Listener>> Open(const Options& options);
 
   ~Listener();  // no `take` runs any more; the port is free
@@ -43,13 +52,15 @@ class Listener {
  private:
   Listener() = default;
   absl::Status Bind(const Options& options);
+  absl::Status BindPath(const std::string& path);
   void Serve();
   void TakeAll(int socket);
   void Wait(absl::Duration at_most);  // or until it is to end
 
   std::vector<int> sockets_;
   int port_ = 0;
-  int stop_ = -1;  // an eventfd: readable once it is to end
+  std::string path_;  // to be removed at the end; empty: none
+  int stop_ = -1;     // an eventfd: readable once it is to end
   std::function<void(int)> take_;
   absl::Time last_log_ = absl::InfinitePast();
   std::thread thread_;

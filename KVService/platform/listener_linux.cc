@@ -6,9 +6,12 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <utility>
 
@@ -82,14 +85,76 @@ int MostDescriptors() {
   return static_cast<int>(limit.rlim_cur);
 }
 
+// Whether nobody listens there any more, who would be cut off by our taking the path.
+absl::Status ClearPath(const std::string& path, const sockaddr_un& address) {
+  struct stat found;
+  if (::lstat(path.c_str(), &found) != 0) return absl::OkStatus();  // bind tells what else is wrong
+  if (!S_ISSOCK(found.st_mode)) return absl::UnavailableError("there is a file that is no socket");
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return SystemError("socket");
+  const bool taken =
+      ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+      errno != ECONNREFUSED;
+  ::close(fd);
+  if (taken) return absl::UnavailableError("another process listens there");
+  return ::unlink(path.c_str()) == 0 ? absl::OkStatus() : SystemError("unlink");
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const Options& options) {
   std::unique_ptr<Listener> listener(new Listener);
   listener->stop_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (listener->stop_ < 0) return SystemError("eventfd");
-  KV_RETURN_IF_ERROR(listener->Bind(options));
+  KV_RETURN_IF_ERROR(options.unix_path.empty() ? listener->Bind(options)
+                                               : listener->BindPath(options.unix_path));
   return listener;
+}
+
+absl::StatusOr<Listener::Options> Listener::Parse(std::string_view address) {
+  constexpr std::string_view kUnix = "unix:";
+  Options options;
+  if (address.starts_with(kUnix)) {
+    options.unix_path = address.substr(kUnix.size());
+    if (!options.unix_path.empty() && options.unix_path.size() < sizeof(sockaddr_un::sun_path)) {
+      return options;
+    }
+    return absl::InvalidArgumentError("a socket's path has 1 to " +
+                                      std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
+                                      " bytes: " + std::string(address));
+  }
+  const size_t colon = address.rfind(':');
+  if (colon != 0 && colon != std::string_view::npos) {
+    const char* const end = address.data() + address.size();
+    const auto [rest, error] = std::from_chars(address.data() + colon + 1, end, options.port);
+    options.host = address.substr(0, colon);
+    const bool one_host = options.host.front() == '[' ? options.host.back() == ']'
+                                                      : options.host.find(':') == std::string::npos;
+    if (error == std::errc() && rest == end && options.port >= 0 && options.port <= 65535 &&
+        one_host) {
+      return options;
+    }
+  }
+  return absl::InvalidArgumentError("an address is unix:PATH, HOST:PORT or [IPv6]:PORT, not " +
+                                    std::string(address));
+}
+
+absl::Status Listener::BindPath(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return absl::UnavailableError("the path is too long");
+  std::memcpy(address.sun_path, path.data(), path.size());
+  KV_RETURN_IF_ERROR(ClearPath(path, address));
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return SystemError("socket");
+  sockets_.push_back(fd);
+  // The file gets the socket's mode: there is no moment at which others may connect.
+  if (::fchmod(fd, S_IRUSR | S_IWUSR) != 0 ||
+      ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return SystemError("bind");
+  }
+  path_ = path;
+  return ::listen(fd, kBacklog) == 0 ? absl::OkStatus() : SystemError("listen");
 }
 
 absl::Status Listener::Bind(const Options& options) {
@@ -130,6 +195,7 @@ Listener::~Listener() {
     KV_CHECK(::write(stop_, &one, sizeof one) == sizeof one);
     thread_.join();
   }
+  if (!path_.empty()) ::unlink(path_.c_str());
   for (const int socket : sockets_) ::close(socket);
   if (stop_ >= 0) ::close(stop_);
 }

@@ -1,5 +1,7 @@
 #include "KVService/rpc/byte_buffer.h"
 
+#include <cstring>
+
 #include "KVCommon/status_macros.h"
 
 namespace kvstore {
@@ -16,10 +18,19 @@ ReceivedMessage::ReceivedMessage(const grpc::ByteBuffer& buffer) {
   }
 }
 
-Slice ReceivedMessage::CopyOf(wire::Extent extent) const {
-  Buffer buffer = Buffer::Allocate(extent.size);
-  wire::CopyOut(pieces_, extent, buffer.data());
-  return std::move(buffer).Freeze();
+Slice CanonicalChunk(wire::Pieces message, const wire::Chunk& chunk, wire::Extent extent) {
+  if (chunk.canonical) {
+    Buffer copy = Buffer::Allocate(extent.size);
+    wire::CopyOut(message, extent, copy.data());
+    return std::move(copy).Freeze();
+  }
+  const wire::Frame frame = wire::FrameChunk(chunk, chunk.buffer.size);
+  Buffer whole = Buffer::Allocate(frame.head.size() + chunk.buffer.size + frame.tail.size());
+  std::byte* at = whole.data();
+  std::memcpy(at, frame.head.data(), frame.head.size());
+  wire::CopyOut(message, chunk.buffer, at + frame.head.size());
+  std::memcpy(at + frame.head.size() + chunk.buffer.size, frame.tail.data(), frame.tail.size());
+  return std::move(whole).Freeze();
 }
 
 grpc::ByteBuffer ToByteBuffer(const std::string& message) {

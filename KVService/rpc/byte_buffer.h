@@ -20,14 +20,15 @@ class ReceivedMessage {
 
   wire::Pieces pieces() const { return pieces_; }
 
-  // The bytes of `extent` in one piece of memory of our own: gRPC's slices would pin its larger
-  // read buffers for as long as the block is cached.
-  Slice CopyOf(wire::Extent extent) const;
-
  private:
   std::vector<grpc::Slice> slices_;
   std::vector<ByteView> pieces_;
 };
+
+// The chunk that was parsed from `message`, and whose own bytes there are `extent`, encoded
+// canonically, in one piece of memory of our own: gRPC's slices would pin its larger read buffers
+// for as long as the block is cached.
+Slice CanonicalChunk(wire::Pieces message, const wire::Chunk& chunk, wire::Extent extent);
 
 grpc::ByteBuffer ToByteBuffer(const std::string& message);
 

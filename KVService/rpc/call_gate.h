@@ -1,4 +1,4 @@
-// Knows how many calls run, and stops new ones when the server is to end.
+// Knows how many calls run, and stops new ones while the server drains or ends.
 #ifndef KVSERVICE_RPC_CALL_GATE_H_
 #define KVSERVICE_RPC_CALL_GATE_H_
 
@@ -11,12 +11,24 @@ namespace kvstore {
 // Thread-safe.
 class CallGate {
  public:
-  // Counts a call in; false once closed, and then it must not run.
-  bool Enter() {
+  enum class State { kOpen, kDraining, kClosed };
+
+  // Counts a call in where that says kOpen; else it must not run.
+  State Enter() {
     absl::MutexLock lock(&mutex_);
-    if (closed_) return false;
-    ++running_;
-    return true;
+    running_ += state_ == State::kOpen;
+    return state_;
+  }
+
+  // Lets no more in, for now. No effect once closed.
+  void SetDraining(bool draining) {
+    absl::MutexLock lock(&mutex_);
+    if (state_ != State::kClosed) state_ = draining ? State::kDraining : State::kOpen;
+  }
+
+  int running() const {
+    absl::MutexLock lock(&mutex_);
+    return running_;
   }
 
   // Counts a call out that Enter let in.
@@ -28,7 +40,7 @@ class CallGate {
   // Lets no more in and waits for those that run, until the deadline. Whether any ran.
   bool Close(absl::Time deadline) {
     absl::MutexLock lock(&mutex_);
-    closed_ = true;
+    state_ = State::kClosed;
     const bool any = running_ > 0;
     const auto empty = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ == 0; };
     mutex_.AwaitWithDeadline(absl::Condition(&empty), deadline);
@@ -43,8 +55,8 @@ class CallGate {
   }
 
  private:
-  absl::Mutex mutex_;
-  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  mutable absl::Mutex mutex_;
+  State state_ ABSL_GUARDED_BY(mutex_) = State::kOpen;
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

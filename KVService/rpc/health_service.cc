@@ -126,7 +126,7 @@ class HealthService::WatchCall final : private CallEvent {
       ++pending_;
       return writer_.Write(Answer(health), wrote_.tag());
     }
-    if (service_.ending_) return Finish(ToGrpc(ShuttingDownError()));
+    if (service_.ending_) return Finish(ToGrpc(NotLetIn(CallGate::State::kClosed)));
     ++pending_;
     alarm_.emplace();
     alarm_->Set(queue_, std::chrono::system_clock::now() + kPollInterval, rang_.tag());

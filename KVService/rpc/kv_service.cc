@@ -47,19 +47,6 @@ struct ParsedWrite {
   Slice chunk;  // canonical
 };
 
-// Takes the chunk out of the message in one piece, written anew where its encoding was odd.
-Slice CanonicalChunk(const ReceivedMessage& message, const wire::WriteRequest& request) {
-  if (request.chunk.canonical) return message.CopyOf(request.chunk_extent);
-  const wire::Extent buffer = request.chunk.buffer;
-  const wire::Frame frame = wire::FrameChunk(request.chunk, buffer.size);
-  Buffer whole = Buffer::Allocate(frame.head.size() + buffer.size + frame.tail.size());
-  std::byte* at = whole.data();
-  std::memcpy(at, frame.head.data(), frame.head.size());
-  wire::CopyOut(message.pieces(), buffer, at + frame.head.size());
-  std::memcpy(at + frame.head.size() + buffer.size, frame.tail.data(), frame.tail.size());
-  return std::move(whole).Freeze();
-}
-
 absl::StatusOr<ParsedWrite> ParseWrite(const grpc::ByteBuffer& bytes,
                                        const std::optional<Caller>& caller) {
   const ReceivedMessage message(bytes);
@@ -73,7 +60,7 @@ absl::StatusOr<ParsedWrite> ParseWrite(const grpc::ByteBuffer& bytes,
     KV_RETURN_IF_ERROR(caller->Check(Right::kWrite, parsed.container, request.chunk.partition_key));
   }
   KV_RETURN_IF_ERROR(ValidateChunk(request.chunk));
-  parsed.chunk = CanonicalChunk(message, request);
+  parsed.chunk = CanonicalChunk(message.pieces(), request.chunk, request.chunk_extent);
   return parsed;
 }
 

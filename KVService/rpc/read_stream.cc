@@ -73,11 +73,12 @@ void ReadStream::Began(bool ok) {
   Await(&service_, queue_);
   watch_ = Stopwatch();
   deadline_ = DeadlineOf(context_.deadline());
-  entered_ = service_.gate().Enter();
+  const CallGate::State gate = service_.gate().Enter();
+  entered_ = gate == CallGate::State::kOpen;
   std::optional<Caller> caller;
   const absl::Status admitted = entered_ ? AdmitCall(service_.access(), service_.admission(),
                                                      context_, &caller, &admitted_call_)
-                                         : ShuttingDownError();
+                                         : NotLetIn(gate);
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);

@@ -41,7 +41,11 @@ absl::Status CheckLength(std::string_view field, const std::string& value) {
       fmt::format("{} is longer than {} bytes", field, kMaxNameBytes));
 }
 
-absl::Status ShuttingDownError() { return absl::UnavailableError("the server is shutting down"); }
+absl::Status NotLetIn(CallGate::State state) {
+  return absl::UnavailableError(state == CallGate::State::kDraining
+                                    ? "the server is being drained: use another"
+                                    : "the server is shutting down");
+}
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;

@@ -11,6 +11,7 @@
 #include "KVCommon/wire.h"
 #include "KVService/block/block_id.h"
 #include "KVService/observe/rpc_log.h"
+#include "KVService/rpc/call_gate.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -27,8 +28,8 @@ absl::Status CheckLocation(const std::string& location);
 // INVALID_ARGUMENT where the field is longer than kMaxNameBytes.
 absl::Status CheckLength(std::string_view field, const std::string& value);
 
-// What calls get that come when the server is to end.
-absl::Status ShuttingDownError();
+// What calls get that the gate does not let in: UNAVAILABLE, so that clients go elsewhere.
+absl::Status NotLetIn(CallGate::State state);
 
 grpc::Status ToGrpc(const absl::Status& status);
 

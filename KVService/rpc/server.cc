@@ -118,6 +118,10 @@ RpcServer::RpcServer(std::unique_ptr<Parts> parts, int port)
 
 RpcServer::~RpcServer() { Shutdown(std::chrono::milliseconds(0)); }
 
+void RpcServer::SetDraining(bool draining) { parts_->service.gate().SetDraining(draining); }
+
+int RpcServer::running_calls() const { return parts_->service.gate().running(); }
+
 void RpcServer::Shutdown(std::chrono::milliseconds grace) {
   const auto deadline = std::chrono::system_clock::now() + grace;
   parts_->health.EndWatches();

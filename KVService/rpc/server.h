@@ -41,6 +41,11 @@ class RpcServer {
 
   int port() const { return port_; }
 
+  // Refuses new calls of the data service with UNAVAILABLE, or takes them again. Health is asked
+  // for as before.
+  void SetDraining(bool draining);
+  int running_calls() const;
+
   // Takes no new calls, lets those that run finish, and cancels what is left after `grace`. Returns
   // once all have ended.
   void Shutdown(std::chrono::milliseconds grace);

@@ -44,9 +44,9 @@ void UnaryCall::End() {
 void UnaryCall::Came() {
   Await(method_, service_, queue_);
   watch_ = Stopwatch();
-  if (!service_->gate().Enter()) {
+  if (const CallGate::State gate = service_->gate().Enter(); gate != CallGate::State::kOpen) {
     state_ = kRefused;
-    return Finish(ShuttingDownError());
+    return Finish(NotLetIn(gate));
   }
   state_ = kRunning;
   // Before a byte of the request is looked at. A Finish may come from another thread at once, and

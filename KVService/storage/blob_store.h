@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "KVCommon/patience.h"
 #include "KVCommon/slice.h"
@@ -63,6 +64,9 @@ struct BlobStoreUsage {
 //   UNAVAILABLE, INTERNAL  the device or service failed: the message says where and what
 class BlobStore {
  public:
+  template <typename T>
+  using Done = absl::AnyInvocable<void(absl::StatusOr<T>) &&>;
+
   virtual ~BlobStore() = default;
 
   // Stores the blob under a name that nothing has yet: of any number of racing puts one wins and
@@ -82,6 +86,11 @@ class BlobStore {
   // Visits every blob of the store, in no order, on the calling thread. Blobs put or deleted
   // meanwhile may or may not be seen.
   virtual absl::Status List(const std::function<void(BlobInfo)>& visit) = 0;
+
+  // The blobs whose names begin with `prefix`, at most `limit`, from the store itself. A store on a
+  // disk answers before the call returns, and blocks on it.
+  virtual void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+                          Done<std::vector<BlobInfo>> done) = 0;
 
   virtual BlobStoreUsage Usage() const = 0;
 

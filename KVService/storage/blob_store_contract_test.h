@@ -275,6 +275,32 @@ TEST_P(BlobStoreContractTest, MixedWorkKeepsTheAccountsRight) {
   EXPECT_EQ(store_->Usage().used_bytes, bytes);
 }
 
+TEST_P(BlobStoreContractTest, ListsTheBlobsWhoseNamesBeginSo) {
+  for (const char* name : {"a/1", "a/2", "a/3", "b/1", "a"}) {
+    ASSERT_TRUE(PutNow(*store_, Id(name), MakeBlob(3000, 1, "attributes")).ok());
+  }
+  ASSERT_TRUE(PutNow(*store_, {"account", "other", "a/4"}, MakeBlob(10, 1)).ok());
+  const auto names = [&](const char* prefix, size_t limit) {
+    std::promise<std::vector<std::string>> promise;
+    store_->ListPrefix(Id(prefix), limit, absl::InfiniteFuture(), [&](auto infos) {
+      EXPECT_TRUE(infos.ok()) << infos.status();
+      std::vector<std::string> found;
+      for (const BlobInfo& info : *infos) {
+        EXPECT_EQ(info.size, 3000);
+        EXPECT_EQ(info.attributes, "attributes");
+        found.push_back(info.id.name);
+      }
+      std::sort(found.begin(), found.end());
+      promise.set_value(std::move(found));
+    });
+    return promise.get_future().get();
+  };
+  EXPECT_EQ(names("a/", 10), (std::vector<std::string>{"a/1", "a/2", "a/3"}));
+  EXPECT_EQ(names("a/", 2).size(), 2);
+  EXPECT_EQ(names("b", 10), std::vector<std::string>{"b/1"});
+  EXPECT_TRUE(names("c", 10).empty());
+}
+
 TEST_P(BlobStoreContractTest, ACallbackMayCallTheStore) {
   std::promise<absl::Status> finished;
   store_->Put(Id("a"), MakeBlob(100, 1), absl::InfiniteFuture(), [&](absl::Status put) {

@@ -42,8 +42,6 @@ class BlobListener {
 class SharedBlobStore : public BlobStore {
  public:
   using FollowDone = absl::AnyInvocable<void(absl::Status) &&>;
-  template <typename T>
-  using Done = absl::AnyInvocable<void(absl::StatusOr<T>) &&>;
 
   // Begins to tell `listener` of a container's blobs: first all that there are, then what changes,
   // within about a second. OK once all have been told; an error, where that cannot be (now), ends
@@ -62,10 +60,6 @@ class SharedBlobStore : public BlobStore {
 
   // What List would say of one blob. NOT_FOUND where there is none.
   virtual void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) = 0;
-
-  // The blobs whose names begin with `prefix`, at most `limit`, from the store itself.
-  virtual void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
-                          Done<std::vector<BlobInfo>> done) = 0;
 
   // Tells all who follow the container that a blob is gone, as somebody found who asked for it.
   virtual void TellGone(const BlobId& id) = 0;

@@ -105,7 +105,7 @@ void ChunkStore::LoadIndex(std::vector<BlobInfo> blobs) {
     MarkDeleting(removed);
     std::move(removed.begin(), removed.end(), std::back_inserter(gone));
   }
-  DeleteAll(std::move(gone));
+  DeleteAll(std::move(gone), Removal::kUnsound);
   MakeRoom();
 }
 
@@ -289,7 +289,7 @@ void ChunkStore::FinishFetch(const BlockId& id, absl::StatusOr<Blob> blob) {
       MarkDeleting(removed);
     }
     if (shared_ && absl::IsNotFound(blob.status())) shared_->TellGone(fetching->blob_id);
-    DeleteAll(std::move(removed));
+    DeleteAll(std::move(removed), Removal::kUnsound);
   } else {
     result = blob.status();
   }
@@ -311,7 +311,7 @@ void ChunkStore::RemoveDamaged(const BlobId& blob) {
     spdlog::error("corrupt chunk removed blob={}/{}/{} with_those_behind_it={}", blob.account,
                   blob.container, blob.name, removed.size() - 1);
   }
-  DeleteAll(std::move(removed));
+  DeleteAll(std::move(removed), Removal::kUnsound);
   End();
 }
 
@@ -321,7 +321,13 @@ ChunkStoreStats ChunkStore::stats() const {
   ChunkStoreStats stats;
   stats.blocks = index_.size();
   stats.corrupt_chunks = corrupt_chunks_.load(std::memory_order_relaxed);
-  stats.evicted_chunks = evicted_chunks_.load(std::memory_order_relaxed);
+  const auto removed = [this](Removal why) {
+    return removed_chunks_[static_cast<size_t>(why)].load(std::memory_order_relaxed);
+  };
+  stats.evicted_chunks = removed(Removal::kCapacity);
+  stats.expired_chunks = removed(Removal::kExpired);
+  stats.removed_chunks = removed(Removal::kAsked);
+  stats.index_bytes = index_.memory_bytes() + (shared_ ? bloom_.memory_bytes() : 0);
   stats.pending_write_bytes = pending_write_bytes_.load(std::memory_order_relaxed);
   stats.ram = ram_.usage();
   stats.storage = storage_->Usage();

@@ -8,6 +8,7 @@
 #ifndef KVSERVICE_STORE_CHUNK_STORE_H_
 #define KVSERVICE_STORE_CHUNK_STORE_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -62,6 +63,9 @@ struct ChunkStoreStats {
   uint64_t blocks = 0;          // known to the index
   uint64_t corrupt_chunks = 0;  // failed their checksum, answered as misses and removed
   uint64_t evicted_chunks = 0;  // from storage, for its capacity
+  uint64_t expired_chunks = 0;  // removed since they were older than retention allows
+  uint64_t removed_chunks = 0;  // since an administrator asked for it
+  uint64_t index_bytes = 0;     // of index and filter
   uint64_t pending_write_bytes = 0;
   RamCache::Usage ram;
   BlobStoreUsage storage;
@@ -149,6 +153,42 @@ class ChunkStore : private BlobListener {
   // a Read that found it would, from index, RAM and storage. Blobs that are no blocks stay.
   void RemoveDamaged(const BlobId& blob);
 
+  // ---- what administrators ask for. None of it counts as a use of a block.
+
+  struct StoredBlock {
+    BlockVersion version;
+    LocationText location{};
+    uint64_t parent_hash = 0;  // 0: a prompt's first, or its writer did not say
+    bool by_parent = false;    // matched through its parent's hash alone
+    uint64_t size = 0;         // of the serialized chunk
+    absl::Time written;
+    bool in_ram = false;
+    bool on_disk = false;  // of this server
+    bool shared = false;   // in a storage that other servers use
+  };
+  using StoredBlocksDone = absl::AnyInvocable<void(absl::StatusOr<std::vector<StoredBlock>>) &&>;
+
+  // The blocks of a partition, at most `limit`, by name; as the storage itself tells, which this
+  // blocks on where it is a disk.
+  void ListPartition(const Container& container, std::string_view partition, size_t limit,
+                     absl::Time deadline, StoredBlocksDone done);
+  // All versions of the block that a location is of, that one first. NOT_FOUND, without a message,
+  // where the location is none that this store gave out for the container, or it is gone.
+  void ListVersions(const Container& container, std::string_view location, absl::Time deadline,
+                    StoredBlocksDone done);
+  // Why a block goes.
+  enum class Removal { kUnsound, kCapacity, kExpired, kAsked };
+  // Removes the block at a location, and the blocks that are matched through it, from index, RAM
+  // and storage. How many; 0 where there is none. UNAVAILABLE where one of them is being removed
+  // already, or the storage cannot.
+  using RemoveDone = absl::AnyInvocable<void(absl::StatusOr<size_t>) &&>;
+  void Remove(const Container& container, std::string_view location, Removal why, RemoveDone done);
+
+  // How much RAM the cache and what it stands on may take from now on.
+  void SetMemory(uint64_t bytes) { ram_.SetCapacity(bytes); }
+  // Evicts what is beyond the storage's capacity, after that has changed.
+  void FitCapacity() { MakeRoom(); }
+
   ChunkStoreStats stats() const;
 
   // Whether other servers see what this one stores.
@@ -208,6 +248,15 @@ class ChunkStore : private BlobListener {
   absl::Status CheckQuotas(const Writing& writing, uint64_t size) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
+  // Calls back with the codec of the container's locations, and counts as running until then.
+  // NOT_FOUND, without a message, where nobody has written to it.
+  using CodecDone = absl::AnyInvocable<void(absl::StatusOr<const LocationCodec*>) &&>;
+  void WithCodec(const Container& container, CodecDone done);
+  void ListBlocks(const LocationCodec* codec, BlobId prefix, size_t limit, absl::Time deadline,
+                  StoredBlocksDone done);
+  void RemoveBlock(const Container& container, const NamedBlock& block, Removal why,
+                   RemoveDone done);
+
   static absl::Status ClosedError();
   static int64_t MicrosecondsSince(absl::Time start);
 
@@ -229,7 +278,8 @@ class ChunkStore : private BlobListener {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The blocks by parent that are being written and whose parent has just gone go, too.
   void OrphanWrites(const PrefixIndex::Removed& parent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void DeleteAll(std::vector<PrefixIndex::Removed> removed, bool whole = false);
+  void DeleteAll(std::vector<PrefixIndex::Removed> removed, Removal why,
+                 absl::AnyInvocable<void(absl::Status) &&> done = nullptr);
   void DeleteNext(std::shared_ptr<Deleting> deleting);
   // Fails the puts that wait for room: where nothing can be deleted there will be none, and
   // evicting more would only empty the index.
@@ -275,7 +325,7 @@ class ChunkStore : private BlobListener {
   std::atomic<uint64_t> last_read_ = 0;
   std::atomic<uint64_t> pending_write_bytes_ = 0;
   std::atomic<uint64_t> corrupt_chunks_ = 0;
-  std::atomic<uint64_t> evicted_chunks_ = 0;
+  std::array<std::atomic<uint64_t>, 4> removed_chunks_ = {};  // by Removal
   std::atomic<uint64_t> forgotten_ = 0;
   std::atomic<uint64_t> probes_ = 0;
   std::atomic<uint64_t> probes_found_ = 0;

@@ -48,8 +48,9 @@ struct ChunkStore::Writing {
 
 struct ChunkStore::Deleting {
   std::vector<PrefixIndex::Removed> blocks;
-  bool whole = false;  // nothing is wrong with them: those that cannot be deleted are kept
+  Removal why = Removal::kUnsound;
   size_t next = 0;
+  absl::AnyInvocable<void(absl::Status) &&> done;  // may be null
 };
 
 // ---- Write
@@ -207,7 +208,7 @@ void ChunkStore::MakeRoom() {
       }
     }
   }
-  DeleteAll(std::move(evicted), /*whole=*/true);
+  DeleteAll(std::move(evicted), Removal::kCapacity);
   for (std::shared_ptr<Writing>& writing : fit) Put(std::move(writing));
   for (std::shared_ptr<Writing>& writing : hopeless) {
     FinishPut(std::move(writing), absl::ResourceExhaustedError(
@@ -278,7 +279,7 @@ void ChunkStore::FinishPut(std::shared_ptr<Writing> writing, absl::Status status
     ram_.Put(writing->id, finished.front().blob.data, index_.ParentOf(writing->id));
     if (index_.HandleOf(writing->id) != handle) ram_.Erase(writing->id);  // evicted by now
   }
-  DeleteAll(std::move(orphan));
+  DeleteAll(std::move(orphan), Removal::kUnsound);
   MakeRoom();  // what was reserved may fit others, or have to
   const int64_t storage_us = MicrosecondsSince(writing->start);
   bool first = true;
@@ -312,8 +313,12 @@ void ChunkStore::OrphanWrites(const PrefixIndex::Removed& parent) {
   }
 }
 
-void ChunkStore::DeleteAll(std::vector<PrefixIndex::Removed> removed, bool whole) {
-  if (removed.empty()) return;
+void ChunkStore::DeleteAll(std::vector<PrefixIndex::Removed> removed, Removal why,
+                           absl::AnyInvocable<void(absl::Status) &&> done) {
+  if (removed.empty()) {
+    if (done) std::move(done)(absl::OkStatus());
+    return;
+  }
   for (const PrefixIndex::Removed& block : removed) ram_.Erase(block.id);
   {
     absl::MutexLock lock(&mutex_);
@@ -321,7 +326,8 @@ void ChunkStore::DeleteAll(std::vector<PrefixIndex::Removed> removed, bool whole
   }
   auto deleting = std::make_shared<Deleting>();
   deleting->blocks = std::move(removed);
-  deleting->whole = whole;
+  deleting->why = why;
+  deleting->done = std::move(done);
   DeleteNext(std::move(deleting));
 }
 
@@ -329,6 +335,7 @@ void ChunkStore::DeleteAll(std::vector<PrefixIndex::Removed> removed, bool whole
 void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
   if (deleting->next == deleting->blocks.size()) {
     MakeRoom();
+    if (deleting->done) std::move(deleting->done)(absl::OkStatus());
     return End();
   }
   const PrefixIndex::Removed& block = deleting->blocks[deleting->next];
@@ -338,7 +345,8 @@ void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
       std::move(id), [this, deleting = std::move(deleting)](absl::Status status) mutable {
         // NOT_FOUND is what was wanted.
         if (status.ok() || absl::IsNotFound(status)) {
-          if (deleting->whole) evicted_chunks_.fetch_add(1, std::memory_order_relaxed);
+          const auto why = static_cast<size_t>(deleting->why);
+          removed_chunks_[why].fetch_add(1, std::memory_order_relaxed);
           EndDeleting(deleting->blocks[deleting->next++].id);
           return DeleteNext(std::move(deleting));
         }
@@ -347,16 +355,18 @@ void ChunkStore::DeleteNext(std::shared_ptr<Deleting> deleting) {
                       deleting->blocks.size() - deleting->next, std::string(status.message()));
         GiveUpDeleting(*deleting);
         RefuseWaiting(status);
+        if (deleting->done) std::move(deleting->done)(status);
         End();  // and no MakeRoom, which would try the same again, for as long as the disk is away
       });
 }
 
-// What was evicted is still stored: known again it is served, and evicted when the disk is back.
-// Not so blocks by parent, which may have lost it meanwhile: the next start finds those.
+// What nothing is wrong with is still stored: known again it is served, and evicted when the disk
+// is back. Not so blocks by parent, which may have lost it meanwhile: the next start finds those.
 void ChunkStore::GiveUpDeleting(const Deleting& deleting) {
   for (size_t i = deleting.blocks.size(); i-- > deleting.next;) {  // parents first
     const PrefixIndex::Removed& block = deleting.blocks[i];
-    EndDeleting(block.id, deleting.whole && !block.by_parent ? &block : nullptr);
+    const bool sound = deleting.why != Removal::kUnsound && !block.by_parent;
+    EndDeleting(block.id, sound && block.footprint > 0 ? &block : nullptr);
   }
 }
 

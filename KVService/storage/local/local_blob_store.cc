@@ -253,6 +253,33 @@ void LocalBlobStore::StartScrub(ScrubOptions scrub) {
   KV_CHECK(!scrubber_ && scrub.bytes_per_second > 0);
   scrubber_ = std::make_unique<local::Scrubber>(local::Scrubber::Options{
       std::move(scrub), options_.directory, options_.files, metadata_.get(), segments_.get()});
+  scrubber_->Start();
+}
+
+absl::Status LocalBlobStore::CheckAll(ScrubOptions scrub,
+                                      const std::function<bool(const ScrubStats&)>& go_on) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (closed_) return Admit(0, 0);
+    ++pending_;  // Close waits for it
+  }
+  local::Scrubber scrubber(local::Scrubber::Options{
+      std::move(scrub), options_.directory, options_.files, metadata_.get(), segments_.get()});
+  const absl::Status status = scrubber.CheckAll([&](const ScrubStats& stats) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (closed_) return false;
+    }
+    return go_on(stats);
+  });
+  absl::MutexLock lock(&mutex_);
+  --pending_;
+  return status;
+}
+
+void LocalBlobStore::SetCapacity(uint64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  usage_.capacity_bytes = bytes;
 }
 
 ScrubStats LocalBlobStore::scrub_stats() const {

@@ -81,7 +81,7 @@ struct LocalOptions {
 };
 
 struct ScrubOptions {
-  uint64_t bytes_per_second = 0;
+  uint64_t bytes_per_second = 0;  // 0: as fast as the disk reads
   // Told of a blob that fails its checks, or that the device cannot read while it can read others:
   // who keeps the store removes it from there, and from wherever else it counts as being here. On
   // the scrubber's thread; not called twice at once.
@@ -95,6 +95,7 @@ struct ScrubStats {
   uint64_t bytes = 0;   // checked, as footprints
   uint64_t errors = 0;  // records that failed, each time
   uint64_t passes = 0;  // over all that is stored
+  uint64_t records = 0;
 };
 
 // What Open found and put right.
@@ -130,6 +131,8 @@ class LocalBlobStore : public BlobStore {
 
   // `visit` must not call Close. Blocks on the disk.
   absl::Status List(const std::function<void(BlobInfo)>& visit) override;
+  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+                  Done<std::vector<BlobInfo>> done) override;
 
   BlobStoreUsage Usage() const override;
   uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override;
@@ -142,6 +145,13 @@ class LocalBlobStore : public BlobStore {
   // Close. Once, before other threads may call Close. REQUIRES: bytes_per_second > 0.
   void StartScrub(ScrubOptions scrub);
   ScrubStats scrub_stats() const;
+  // The same once, now, on this thread: until all is checked, the store closes, or `go_on`, which
+  // is told how far it is, says false. UNAVAILABLE where the device cannot be read.
+  absl::Status CheckAll(ScrubOptions scrub, const std::function<bool(const ScrubStats&)>& go_on)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Of footprints; 0: unbounded. Nothing goes for it: who keeps the store evicts what is too much.
+  void SetCapacity(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const RecoveryReport& recovery() const { return recovery_; }
 
@@ -169,6 +179,9 @@ class LocalBlobStore : public BlobStore {
   void SettleFreed();
   void Finish(std::unique_ptr<Op> op, absl::Status status) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Visits what the metadata holds under keys that begin so, until `visit` returns false.
+  absl::Status Visit(std::string_view prefix, const std::function<bool(BlobInfo)>& visit)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void StartRead(std::unique_ptr<GetOp> op);
   void AfterRead(std::unique_ptr<GetOp> op, absl::Status read);
   void EndRead(std::unique_ptr<GetOp> op, absl::Status read);

@@ -113,10 +113,10 @@ absl::Status LocalBlobStore::WritePayload(Op& op) {
   {
     absl::MutexLock lock(&mutex_);
     const uint64_t needed = usage_.used_bytes + reserved_bytes_ + op.footprint;
-    if (options_.capacity_bytes != 0 && needed > options_.capacity_bytes) {
+    if (usage_.capacity_bytes != 0 && needed > usage_.capacity_bytes) {
       return absl::ResourceExhaustedError(
           fmt::format("local store {}: {} bytes would exceed its capacity of {}",
-                      options_.directory, needed, options_.capacity_bytes));
+                      options_.directory, needed, usage_.capacity_bytes));
     }
     reserved_bytes_ += op.footprint;
   }

@@ -136,20 +136,38 @@ void LocalBlobStore::FinishGet(std::unique_ptr<GetOp> op, absl::StatusOr<Blob> b
 }
 
 absl::Status LocalBlobStore::List(const std::function<void(BlobInfo)>& visit) {
+  for (const BlobId& id : lost_) visit({.id = id, .lost = true});
+  return Visit("", [&visit](BlobInfo info) {
+    visit(std::move(info));
+    return true;
+  });
+}
+
+void LocalBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time /*deadline*/,
+                                Done<std::vector<BlobInfo>> done) {
+  std::vector<BlobInfo> found;
+  const absl::Status status = Visit(local::KeyOf(prefix), [&](BlobInfo info) {
+    if (found.size() < limit) found.push_back(std::move(info));
+    return found.size() < limit;
+  });
+  if (!status.ok()) return std::move(done)(status);
+  std::move(done)(std::move(found));
+}
+
+absl::Status LocalBlobStore::Visit(std::string_view prefix,
+                                   const std::function<bool(BlobInfo)>& visit) {
   {
     absl::MutexLock lock(&mutex_);
     if (closed_) return Admit(0, 0);
     // Close waits for it; the limit is not for it, since it takes no place in a queue.
     ++pending_;
   }
-  for (const BlobId& id : lost_) visit({.id = id, .lost = true});
   const absl::Status status = metadata_->ForEach(
-      [&visit](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
+      prefix, [&visit](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
         absl::StatusOr<BlobId> id = local::IdOf(key);
         if (!id.ok() || !location.ok()) return true;
-        visit({*std::move(id), location->data_size, local::Footprint(key.size(), *location),
-               location->attributes});
-        return true;
+        return visit({*std::move(id), location->data_size, local::Footprint(key.size(), *location),
+                      location->attributes});
       });
   absl::MutexLock lock(&mutex_);
   --pending_;

@@ -220,6 +220,7 @@ absl::Status Metadata::Apply(std::span<const MetadataChange> changes, bool sync,
 }
 
 absl::Status Metadata::ForEach(
+    std::string_view prefix,
     const std::function<bool(std::string_view, absl::StatusOr<RecordLocation>)>& visit) const {
   std::shared_ptr<rocksdb::DB> db;
   {
@@ -231,9 +232,10 @@ absl::Status Metadata::ForEach(
   options.fill_cache = false;  // or a scan would empty it of what Gets need
   options.readahead_size = 2 << 20;
   const std::unique_ptr<rocksdb::Iterator> it(db->NewIterator(options));
-  for (it->SeekToFirst(); it->Valid(); it->Next()) {
-    if (!visit({it->key().data(), it->key().size()},
-               DecodeLocation({it->value().data(), it->value().size()}))) {
+  for (it->Seek({prefix.data(), prefix.size()}); it->Valid(); it->Next()) {
+    const std::string_view key(it->key().data(), it->key().size());
+    if (!key.starts_with(prefix)) break;
+    if (!visit(key, DecodeLocation({it->value().data(), it->value().size()}))) {
       return absl::OkStatus();
     }
   }

@@ -41,10 +41,11 @@ class Metadata {
   // once the disk takes files again, and fail until then; Gets go on.
   absl::Status Apply(std::span<const MetadataChange> changes, bool sync, bool* attempted = nullptr);
 
-  // Visits everything as it is now, by key, until `visit` returns false. A value that cannot be
-  // understood is given as its error. DATA_LOSS, after what was visited, also where the device
-  // cannot read it.
+  // Visits everything as it is now whose key begins so, by key, until `visit` returns false. A
+  // value that cannot be understood is given as its error. DATA_LOSS, after what was visited, also
+  // where the device cannot read it.
   absl::Status ForEach(
+      std::string_view prefix,
       const std::function<bool(std::string_view, absl::StatusOr<RecordLocation>)>& visit) const;
 
   // Makes all that was applied durable. Errors as of Apply.

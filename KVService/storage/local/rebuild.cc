@@ -143,8 +143,8 @@ class Rebuilding {
 
   absl::Status DropDoubtful() {
     std::vector<std::string> doubtful;
-    KV_RETURN_IF_ERROR(
-        fresh_->ForEach([&](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
+    KV_RETURN_IF_ERROR(fresh_->ForEach(
+        "", [&](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
           if (!location.ok() || !MayReturn(key, *location)) doubtful.emplace_back(key);
           return true;
         }));

@@ -62,7 +62,7 @@ class Recovery {
   absl::Status MatchMetadata() {
     uint64_t entries = 0;
     KV_RETURN_IF_ERROR(metadata_->ForEach(
-        [&](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
+        "", [&](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
           ++entries;
           const auto found = location.ok() ? found_.find(location->segment) : found_.end();
           if (location.ok()) {
@@ -110,7 +110,7 @@ class Recovery {
       });
     }
     return metadata_->ForEach(
-        [&](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
+        "", [&](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
           if (location.ok() && starts.contains({location->segment, location->offset})) {
             dangling_.emplace_back(key);
           }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "KVCommon/slice.h"
+#include "KVCommon/status_macros.h"
 #include "KVService/platform/machine.h"
 #include "KVService/storage/local/media_check.h"
 #include "KVService/storage/local/record.h"
@@ -25,6 +26,9 @@ constexpr size_t kWindow = 16384;
 // Between passes over little data, and after an error of the device.
 constexpr absl::Duration kPause = absl::Seconds(10);
 
+// Who waits for a check hears of it so often.
+constexpr absl::Duration kTellAtLeast = absl::Milliseconds(500);
+
 // As for a Get: what is written over again and again is not worth more.
 constexpr int kMaxAttempts = 4;
 
@@ -33,16 +37,16 @@ constexpr char kPlaceFile[] = "SCRUB";
 }  // namespace
 
 absl::Duration Pacer::Take(uint64_t bytes, absl::Time now) {
+  if (bytes_per_second_ == 0) return absl::ZeroDuration();
   const absl::Duration wait = std::max(free_at_ - now, absl::ZeroDuration());
   free_at_ = std::max(free_at_, now) +
              absl::Seconds(static_cast<double>(bytes) / static_cast<double>(bytes_per_second_));
   return wait;
 }
 
-Scrubber::Scrubber(Options options)
-    : options_(std::move(options)),
-      pacer_(options_.scrub.bytes_per_second),
-      thread_([this] { Run(); }) {}
+void Scrubber::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 Scrubber::~Scrubber() { Stop(); }
 
@@ -67,13 +71,16 @@ bool Scrubber::Sleep(absl::Duration duration) {
   return !mutex_.AwaitWithTimeout(absl::Condition(&stopped_), duration);
 }
 
-ScrubStats Scrubber::stats() const { return {bytes_.load(), errors_.load(), passes_.load()}; }
+ScrubStats Scrubber::stats() const {
+  return {bytes_.load(), errors_.load(), passes_.load(), records_.load()};
+}
 
 void Scrubber::Run() {
   LowerThreadPriority();
   Place next = LoadPlace();
   while (!stopped()) {
-    const std::vector<Target> window = NextWindow(next);
+    // Metadata that cannot be read has been logged and counted; a pass ends at it.
+    const std::vector<Target> window = NextWindow(next).value_or(std::vector<Target>());
     for (const Target& target : window) {
       const absl::Time now = options_.scrub.now ? options_.scrub.now() : absl::Now();
       if (!Sleep(pacer_.Take(target.footprint, now))) break;
@@ -92,10 +99,27 @@ void Scrubber::Run() {
   SavePlace(next);
 }
 
-std::vector<Scrubber::Target> Scrubber::NextWindow(Place from) {
+absl::Status Scrubber::CheckAll(const std::function<bool(const ScrubStats&)>& go_on) {
+  for (Place next;;) {
+    KV_ASSIGN_OR_RETURN(const std::vector<Target> window, NextWindow(next));
+    if (window.empty()) return absl::OkStatus();
+    for (const Target& target : window) {
+      for (absl::Duration wait = pacer_.Take(target.footprint, absl::Now());
+           wait > absl::ZeroDuration(); wait -= kTellAtLeast) {
+        if (!Sleep(std::min(wait, kTellAtLeast)) || !go_on(stats())) return absl::OkStatus();
+      }
+      next = {target.place.segment, target.place.offset + 1};
+      const absl::Status status = Check(target);
+      if (absl::IsUnavailable(status)) return status;  // of the device: so would the others be
+      if (!go_on(stats())) return absl::OkStatus();
+    }
+  }
+}
+
+absl::StatusOr<std::vector<Scrubber::Target>> Scrubber::NextWindow(Place from) {
   std::vector<Target> heap;  // the last of them on top
   const absl::Status status = options_.metadata->ForEach(
-      [&](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
+      "", [&](std::string_view key, const absl::StatusOr<RecordLocation>& location) {
         if (!location.ok()) return true;
         const Place place{location->segment, location->offset};
         if (place < from || (heap.size() == kWindow && heap.front().place < place)) return true;
@@ -110,6 +134,7 @@ std::vector<Scrubber::Target> Scrubber::NextWindow(Place from) {
   if (!status.ok()) {
     errors_.fetch_add(1, std::memory_order_relaxed);
     spdlog::error("scrub: metadata not read error=\"{}\"", std::string(status.message()));
+    return status;
   }
   std::sort_heap(heap.begin(), heap.end());
   return heap;
@@ -118,6 +143,7 @@ std::vector<Scrubber::Target> Scrubber::NextWindow(Place from) {
 absl::Status Scrubber::Check(const Target& target) {
   const absl::Status status = Verify(target.key);
   bytes_.fetch_add(target.footprint, std::memory_order_relaxed);
+  records_.fetch_add(1, std::memory_order_relaxed);
   if (status.ok()) return status;
   errors_.fetch_add(1, std::memory_order_relaxed);
   const absl::StatusOr<BlobId> id = IdOf(target.key);

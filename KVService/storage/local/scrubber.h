@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "KVService/platform/file.h"
@@ -15,6 +16,7 @@
 #include "KVService/storage/local/segments.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
@@ -23,7 +25,7 @@ namespace kvstore::local {
 // Says how long to wait so that no more than a rate of bytes goes by. Not thread-safe.
 class Pacer {
  public:
-  // REQUIRES: bytes_per_second > 0.
+  // 0: no limit.
   explicit Pacer(uint64_t bytes_per_second) : bytes_per_second_(bytes_per_second) {}
 
   // Counts `bytes` as taken at `now`, and says how long to wait before they are. What was not taken
@@ -49,8 +51,16 @@ class Scrubber {
     SegmentSet* segments;
   };
 
-  explicit Scrubber(Options options);
+  explicit Scrubber(Options options)
+      : options_(std::move(options)), pacer_(options_.scrub.bytes_per_second) {}
   ~Scrubber();  // as Stop
+
+  // Starts the thread. Once.
+  void Start();
+
+  // Instead of that: checks everything once, on this thread, until `go_on`, which is told after
+  // each record and now and then, says false. The error where the metadata cannot be read.
+  absl::Status CheckAll(const std::function<bool(const ScrubStats&)>& go_on);
 
   // Ends the thread, which reads one record more at most. Idempotent, from one thread at a time.
   // REQUIRES: not from `damaged`.
@@ -73,7 +83,7 @@ class Scrubber {
 
   void Run();
   // The records from `from` on, the first kWindow of them, in order. Empty at the end of a pass.
-  std::vector<Target> NextWindow(Place from);
+  absl::StatusOr<std::vector<Target>> NextWindow(Place from);
   absl::Status Check(const Target& target);
   // OK where the record is whole, or is not there any more. DATA_LOSS: damaged.
   absl::Status Verify(const std::string& key);
@@ -90,6 +100,7 @@ class Scrubber {
   std::atomic<uint64_t> bytes_ = 0;
   std::atomic<uint64_t> errors_ = 0;
   std::atomic<uint64_t> passes_ = 0;
+  std::atomic<uint64_t> records_ = 0;
 
   mutable absl::Mutex mutex_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

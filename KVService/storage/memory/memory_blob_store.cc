@@ -142,6 +142,20 @@ absl::Status MemoryBlobStore::List(const std::function<void(BlobInfo)>& visit) {
   return absl::OkStatus();
 }
 
+void MemoryBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time /*deadline*/,
+                                 Done<std::vector<BlobInfo>> done) {
+  std::vector<BlobInfo> found;
+  const absl::Status status = List([&](BlobInfo info) {
+    const BlobId& id = info.id;
+    if (found.size() < limit && id.account == prefix.account && id.container == prefix.container &&
+        id.name.starts_with(prefix.name)) {
+      found.push_back(std::move(info));
+    }
+  });
+  if (!status.ok()) return std::move(done)(status);
+  std::move(done)(std::move(found));
+}
+
 BlobStoreUsage MemoryBlobStore::Usage() const {
   absl::MutexLock lock(&mutex_);
   return {blobs_.size(), used_bytes_, capacity_bytes_};

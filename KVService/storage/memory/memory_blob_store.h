@@ -29,6 +29,8 @@ class MemoryBlobStore : public BlobStore {
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override;
   absl::Status List(const std::function<void(BlobInfo)>& visit) override;
+  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+                  Done<std::vector<BlobInfo>> done) override;
   BlobStoreUsage Usage() const override;
   uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override;
   absl::Status Close() override;  // releases what is held

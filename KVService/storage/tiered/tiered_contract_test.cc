@@ -23,6 +23,10 @@ class Settled : public BlobStore {
   absl::Status List(const std::function<void(BlobInfo)>& visit) override {
     return tier_->List(visit);
   }
+  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+                  Done<std::vector<BlobInfo>> done) override {
+    tier_->ListPrefix(std::move(prefix), limit, deadline, std::move(done));
+  }
   BlobStoreUsage Usage() const override {
     EXPECT_TRUE(!uploads_ || UploadsOf(*tier_).ok());
     return tier_->Usage();

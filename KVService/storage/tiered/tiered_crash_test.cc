@@ -76,6 +76,10 @@ class Borrowed : public BlobStore {
   absl::Status List(const std::function<void(BlobInfo)>& visit) override {
     return store_->List(visit);
   }
+  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+                  Done<std::vector<BlobInfo>> done) override {
+    store_->ListPrefix(std::move(prefix), limit, deadline, std::move(done));
+  }
   BlobStoreUsage Usage() const override { return store_->Usage(); }
   uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override {
     return store_->FootprintOf(id, blob);

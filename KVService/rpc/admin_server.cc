@@ -1,0 +1,99 @@
+#include "KVService/rpc/admin_server.h"
+
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <spdlog/fmt/fmt.h>
+
+#include <chrono>
+#include <utility>
+
+#include "KVCommon/limits.h"
+#include "KVCommon/status_macros.h"
+#include "KVService/platform/listener.h"
+#include "KVService/rpc/admin_service.h"
+#include "KVService/rpc/tls_credentials.h"
+
+namespace kvstore {
+namespace {
+
+// Calls at a time, each with its thread, of which gRPC needs a few itself.
+constexpr int kMostThreads = 20;
+
+bool IsLoopback(const std::string& host) {
+  return host == "localhost" || host.starts_with("127.") || host == "[::1]";
+}
+
+absl::Status CheckSafety(const AdminServerOptions& options, const Listener::Options& address) {
+  if (!address.unix_path.empty()) return absl::OkStatus();
+  if (options.access == nullptr) {
+    return absl::InvalidArgumentError(
+        "an administrator's port needs --admin-auth FILE, which says who may use it; or let them "
+        "use a socket that only this user can connect to: --admin unix:PATH");
+  }
+  if (options.tls == nullptr && !IsLoopback(address.host)) {
+    return absl::InvalidArgumentError(
+        "administrators' tokens would travel unencrypted: give --tls-cert and --tls-key, or take "
+        "an address of the loopback for --admin");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct AdminServer::Parts {
+  Parts(AdminTarget target, const AccessControl* access) : service(std::move(target), access) {}
+
+  AdminService service;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
+  std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<Listener> listener;  // hands connections to the acceptor
+};
+
+absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const AdminServerOptions& options,
+                                                                AdminTarget target) {
+  KV_ASSIGN_OR_RETURN(const Listener::Options address, Listener::Parse(options.address));
+  KV_RETURN_IF_ERROR(CheckSafety(options, address));
+  auto parts = std::make_unique<Parts>(std::move(target), options.access);
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
+  grpc::ResourceQuota quota("admin");
+  quota.SetMaxThreads(kMostThreads);
+  builder.SetResourceQuota(quota);
+  const bool tls = options.tls != nullptr && address.unix_path.empty();
+  parts->acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      tls ? MakeTlsCredentials(options.tls) : grpc::InsecureServerCredentials());
+  auto listener = Listener::Open(address);
+  if (!listener.ok()) {
+    return absl::UnavailableError(fmt::format("cannot listen for administrators at {}: {}",
+                                              options.address,
+                                              std::string(listener.status().message())));
+  }
+  parts->listener = *std::move(listener);
+  builder.RegisterService(&parts->service);
+  parts->server = builder.BuildAndStart();
+  if (!parts->server) return absl::UnavailableError("gRPC does not start");
+  parts->listener->Run([acceptor = parts->acceptor.get()](int descriptor) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = descriptor;
+    acceptor->HandleNewConnection(&connection);
+  });
+  return std::unique_ptr<AdminServer>(new AdminServer(std::move(parts)));
+}
+
+AdminServer::AdminServer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+AdminServer::~AdminServer() {
+  parts_->listener.reset();
+  parts_->server->Shutdown(std::chrono::system_clock::now());
+}
+
+int AdminServer::port() const { return parts_->listener->port(); }
+
+}  // namespace kvstore
