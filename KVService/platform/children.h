@@ -61,9 +61,20 @@ class Children {
   bool TakeEnded(ChildEvent& event);
   bool TakeSignal(ChildEvent& event);
 
+#if defined(_WIN32)
+  struct Process {
+    void* handle = nullptr;
+    void* ready = nullptr;  // an event by which it says that it is; null: it has
+  };
+  void* stop_;  // events that tell this process
+  void* reload_;
+  void* job_;                      // whose end is its processes'
+  std::map<int, Process> ready_;  // by process id
+#else
   int signals_;
   std::map<int, int>
       ready_;  // by process id, where it says that it is ready; -1: it has, or cannot
+#endif
 };
 
 // Tells the one that started this process through Children that it does its work now. Does nothing

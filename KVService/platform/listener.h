@@ -23,6 +23,8 @@ class Listener {
   // closed at once.
   static constexpr int kDescriptorsForFiles = 64;
 
+  static constexpr size_t kLongestPath = 107;  // of a Unix socket
+
   struct Options {
     std::string host;  // a name or an address; all addresses of a name are listened on
     int port = 0;      // 0: a free one

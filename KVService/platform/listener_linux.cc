@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <utility>
 
@@ -24,6 +23,7 @@ namespace {
 // Where no descriptor or memory is left: until the next try.
 constexpr absl::Duration kPause = absl::Milliseconds(100);
 constexpr absl::Duration kBetweenLogs = absl::Seconds(10);
+static_assert(Listener::kLongestPath == sizeof(sockaddr_un::sun_path) - 1);
 constexpr int kBacklog = 1024;  // the system's own limit is lower on many
 
 using Addresses = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
@@ -109,34 +109,6 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(const Options& options)
   KV_RETURN_IF_ERROR(options.unix_path.empty() ? listener->Bind(options)
                                                : listener->BindPath(options.unix_path));
   return listener;
-}
-
-absl::StatusOr<Listener::Options> Listener::Parse(std::string_view address) {
-  constexpr std::string_view kUnix = "unix:";
-  Options options;
-  if (address.starts_with(kUnix)) {
-    options.unix_path = address.substr(kUnix.size());
-    if (!options.unix_path.empty() && options.unix_path.size() < sizeof(sockaddr_un::sun_path)) {
-      return options;
-    }
-    return absl::InvalidArgumentError("a socket's path has 1 to " +
-                                      std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
-                                      " bytes: " + std::string(address));
-  }
-  const size_t colon = address.rfind(':');
-  if (colon != 0 && colon != std::string_view::npos) {
-    const char* const end = address.data() + address.size();
-    const auto [rest, error] = std::from_chars(address.data() + colon + 1, end, options.port);
-    options.host = address.substr(0, colon);
-    const bool one_host = options.host.front() == '[' ? options.host.back() == ']'
-                                                      : options.host.find(':') == std::string::npos;
-    if (error == std::errc() && rest == end && options.port >= 0 && options.port <= 65535 &&
-        one_host) {
-      return options;
-    }
-  }
-  return absl::InvalidArgumentError("an address is unix:PATH, HOST:PORT or [IPv6]:PORT, not " +
-                                    std::string(address));
 }
 
 absl::Status Listener::BindPath(const std::string& path) {
