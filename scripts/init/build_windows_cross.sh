@@ -96,6 +96,8 @@ build_openssl() {
     --prefix="$prefix" -D_WIN32_WINNT=0x0A00 "-ffile-prefix-map=$prefix=deps"
   # A CC with the prefix in it is taken as it is where the prefix is empty.
   sed -i 's/^CROSS_COMPILE=.*/CROSS_COMPILE=/; s/^AR=.*/AR='$host-ar'/; s/^RANLIB=.*/RANLIB='$host-ranlib'/; s/^RC=.*/RC='$host-windres'/' Makefile
+  # Where it looks for its configuration: a folder that only administrators may write to.
+  sed -i 's|^OPENSSLDIR=.*|OPENSSLDIR=C:/Program Files/Common Files/SSL|' Makefile
   make -j "$jobs" build_libs
   make install_dev
 }
@@ -224,7 +226,7 @@ build_isal() {
   mkdir -p "$builds/isal"
   cp -r "$sources/libisal/." "$builds/isal"
   cd "$builds/isal"
-  make -f Makefile.unx arch=mingw host_cpu=x86_64 CC="$host-gcc-posix" AR=$host-ar -j "$jobs" lib
+  make -f Makefile.unx arch=mingw host_cpu=x86_64 AS=nasm units=crc CC="$host-gcc-posix" AR=$host-ar -j "$jobs" lib
   cp bin/isa-l.a "$prefix/lib/libisal.a"
   mkdir -p "$prefix/include/isa-l"
   cp include/*.h "$prefix/include/isa-l/"
