@@ -1,6 +1,6 @@
 #include <winsock2.h>
 #include <ws2tcpip.h>
-//
+// Which needs those.
 #include <iphlpapi.h>
 
 #include <algorithm>
@@ -55,13 +55,13 @@ absl::StatusOr<std::vector<NetworkInterface>> UsableInterfaces() {
     if (adapter->IfType != IF_TYPE_ETHERNET_CSMACD || adapter->OperStatus != IfOperStatusUp) {
       continue;
     }
-    NetworkInterface interface;
-    interface.name = windows::Narrow(adapter->FriendlyName);
+    NetworkInterface found;
+    found.name = windows::Narrow(adapter->FriendlyName);
     for (const auto* entry = adapter->FirstUnicastAddress; entry != nullptr; entry = entry->Next) {
       std::string text = TextOf(entry->Address.lpSockaddr);
-      if (!text.empty()) interface.addresses.push_back(std::move(text));
+      if (!text.empty()) found.addresses.push_back(std::move(text));
     }
-    if (!interface.addresses.empty()) usable.push_back(std::move(interface));
+    if (!found.addresses.empty()) usable.push_back(std::move(found));
   }
   std::sort(usable.begin(), usable.end(),
             [](const NetworkInterface& a, const NetworkInterface& b) { return a.name < b.name; });

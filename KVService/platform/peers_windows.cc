@@ -1,6 +1,6 @@
 #include <winsock2.h>
 #include <ws2tcpip.h>
-//
+// Which needs those.
 #include <iphlpapi.h>
 
 #include <algorithm>

@@ -8,11 +8,13 @@
 namespace kvstore::windows {
 namespace {
 
+constexpr DWORD kDiskQuotaExceeded = 1295;  // not in mingw-w64's headers
+
 absl::StatusCode CodeOf(DWORD error) {
   switch (error) {
     case ERROR_DISK_FULL:
     case ERROR_HANDLE_DISK_FULL:
-    case ERROR_DISK_QUOTA_EXCEEDED:
+    case kDiskQuotaExceeded:
     case ERROR_NOT_ENOUGH_QUOTA:
       return absl::StatusCode::kResourceExhausted;
     case ERROR_FILE_NOT_FOUND:

@@ -13,6 +13,7 @@
 #include "KVCommon/status_macros.h"
 #include "KVService/platform/listener.h"
 #include "KVService/rpc/admin_service.h"
+#include "KVService/rpc/front_door.h"
 #include "KVService/rpc/tls_credentials.h"
 
 namespace kvstore {
@@ -46,9 +47,8 @@ struct AdminServer::Parts {
   Parts(AdminTarget target, const AccessControl* access) : service(std::move(target), access) {}
 
   AdminService service;
-  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
+  std::unique_ptr<FrontDoor> door;
   std::unique_ptr<grpc::Server> server;
-  std::unique_ptr<Listener> listener;  // hands connections to the acceptor
 };
 
 absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const AdminServerOptions& options,
@@ -66,34 +66,31 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const AdminServe
   quota.SetMaxThreads(kMostThreads);
   builder.SetResourceQuota(quota);
   const bool tls = options.tls != nullptr && address.unix_path.empty();
-  parts->acceptor = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-      tls ? MakeTlsCredentials(options.tls) : grpc::InsecureServerCredentials());
-  auto listener = Listener::Open(address);
-  if (!listener.ok()) {
+  auto door = MakeFrontDoor(
+      address, tls ? MakeTlsCredentials(options.tls) : grpc::InsecureServerCredentials(), &builder);
+  if (!door.ok()) {
     return absl::UnavailableError(fmt::format("cannot listen for administrators at {}: {}",
                                               options.address,
-                                              std::string(listener.status().message())));
+                                              std::string(door.status().message())));
   }
-  parts->listener = *std::move(listener);
+  parts->door = *std::move(door);
   builder.RegisterService(&parts->service);
   parts->server = builder.BuildAndStart();
-  if (!parts->server) return absl::UnavailableError("gRPC does not start");
-  parts->listener->Run([acceptor = parts->acceptor.get()](int descriptor) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.fd = descriptor;
-    acceptor->HandleNewConnection(&connection);
-  });
+  if (!parts->server) {
+    return absl::UnavailableError(fmt::format(
+        "cannot listen for administrators at {}: gRPC does not start", options.address));
+  }
+  parts->door->Open();
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(parts)));
 }
 
 AdminServer::AdminServer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 AdminServer::~AdminServer() {
-  parts_->listener.reset();
+  parts_->door->Close();
   parts_->server->Shutdown(std::chrono::system_clock::now());
 }
 
-int AdminServer::port() const { return parts_->listener->port(); }
+int AdminServer::port() const { return parts_->door->port(); }
 
 }  // namespace kvstore

@@ -11,8 +11,8 @@
 
 #include "KVCommon/limits.h"
 #include "KVCommon/status_macros.h"
-#include "KVService/platform/listener.h"
 #include "KVService/rpc/call_queues.h"
+#include "KVService/rpc/front_door.h"
 #include "KVService/rpc/grpc_log.h"
 #include "KVService/rpc/health_service.h"
 #include "KVService/rpc/introspection.h"
@@ -27,6 +27,7 @@ constexpr int kKeepaliveMs = 10'000;
 // What a client may send before its request is received (Admission): a block of 1.2 MB and no more.
 constexpr int kUploadWindowBytes = 2 << 20;
 constexpr std::chrono::milliseconds kLastAnswers{500};
+constexpr char kNotOurs[] = "the address is not this machine's, or the port is taken";
 
 // TCP_NODELAY is gRPC's default on every platform.
 void Configure(grpc::ServerBuilder& builder) {
@@ -61,9 +62,8 @@ struct RpcServer::Parts {
   HealthService health;
   std::shared_ptr<grpc::ServerCredentials> credentials;
   std::unique_ptr<CallQueues> queues;  // end before the service that their calls are of
-  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
+  std::unique_ptr<FrontDoor> door;
   std::unique_ptr<grpc::Server> server;
-  std::unique_ptr<Listener> listener;  // hands connections to the acceptor
 };
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options,
@@ -82,20 +82,20 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
   grpc::ResourceQuota quota("received");
   quota.Resize(static_cast<size_t>(options.receive_bytes));
   builder.SetResourceQuota(quota);
-  parts->acceptor = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, parts->credentials);
-  auto listener = Listener::Open({options.host, options.port, absl::Milliseconds(kKeepaliveMs)});
-  if (!listener.ok()) {
+  const auto cannot_listen = [&options](const absl::Status& why) {
     return absl::UnavailableError(fmt::format("cannot listen on {} port {}: {}", options.host,
-                                              options.port,
-                                              std::string(listener.status().message())));
-  }
-  parts->listener = *std::move(listener);
+                                              options.port, std::string(why.message())));
+  };
+  auto door = MakeFrontDoor({options.host, options.port, absl::Milliseconds(kKeepaliveMs), {}},
+                            parts->credentials, &builder);
+  if (!door.ok()) return cannot_listen(door.status());
+  parts->door = *std::move(door);
   builder.RegisterService(&parts->service);
   builder.RegisterService(&parts->health);
   parts->queues = std::make_unique<CallQueues>(&builder, options.queues);
   parts->server = builder.BuildAndStart();
   if (!parts->server) {
+    if (parts->door->port() == 0) return cannot_listen(absl::UnavailableError(kNotOurs));
     return absl::UnavailableError(
         "gRPC does not start. Has it, above, said why it refuses the certificate?");
   }
@@ -104,12 +104,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
     parts->health.Serve(queue.get());
   }
   parts->queues->Run();
-  parts->listener->Run([acceptor = parts->acceptor.get()](int descriptor) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.fd = descriptor;
-    acceptor->HandleNewConnection(&connection);
-  });
-  const int port = parts->listener->port();
+  parts->door->Open();
+  const int port = parts->door->port();
   return std::unique_ptr<RpcServer>(new RpcServer(std::move(parts), port));
 }
 
@@ -129,7 +125,7 @@ void RpcServer::Shutdown(std::chrono::milliseconds grace) {
   // it where the client has sent anything since, and what the client has not received is lost. So
   // calls end first, and clients get a moment to take their answers.
   if (parts_->service.Drain(absl::FromChrono(deadline))) std::this_thread::sleep_for(kLastAnswers);
-  parts_->listener.reset();
+  parts_->door->Close();
   parts_->server->Shutdown(deadline);
   // Cancelled calls have yet to end here: what they wait for in the store ends by itself.
   parts_->service.gate().AwaitEmpty();
