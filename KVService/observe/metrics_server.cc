@@ -71,12 +71,14 @@ prometheus::MetricFamily ToPrometheus(const MetricFamily& family) {
 void Answer(mg_connection* connection, int code, const char* reason, const char* type,
             std::string_view body,
             const char* policy = "default-src 'none'; frame-ancestors 'none'") {
-  mg_printf(connection,
-            "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: "
-            "no-store\r\nContent-Security-Policy: %s\r\nX-Content-Type-Options: nosniff\r\n"
-            "Referrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n"
-            "Connection: close\r\n\r\n",
-            code, reason, type, body.size(), policy);
+  // Not mg_printf, whose formats are those of each system's C library.
+  const std::string head = fmt::format(
+      "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: "
+      "no-store\r\nContent-Security-Policy: {}\r\nX-Content-Type-Options: nosniff\r\n"
+      "Referrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+      "Connection: close\r\n\r\n",
+      code, reason, type, body.size(), policy);
+  mg_write(connection, head.data(), head.size());
   mg_write(connection, body.data(), body.size());
 }
 
