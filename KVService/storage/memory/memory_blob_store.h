@@ -47,6 +47,11 @@ class MemoryBlobStore : public BlobStore {
   void ReleaseCallbacks();
   size_t held_callbacks() const;
 
+  void SetCapacity(uint64_t bytes) {
+    absl::MutexLock lock(&mutex_);
+    capacity_bytes_ = bytes;
+  }
+
   // Flips a bit of the stored data, so that the next Get is DATA_LOSS. False: no such blob.
   bool Corrupt(const BlobId& id);
 
@@ -59,9 +64,8 @@ class MemoryBlobStore : public BlobStore {
   absl::Status DoDelete(const BlobId& id) ABSL_LOCKS_EXCLUDED(mutex_);
   void Finish(Callback callback) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  const uint64_t capacity_bytes_;
-
   mutable absl::Mutex mutex_;
+  uint64_t capacity_bytes_ ABSL_GUARDED_BY(mutex_);  // 0: unbounded
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool holding_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t used_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
