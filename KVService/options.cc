@@ -72,6 +72,19 @@ void AddAdministration(CLI::App& app, ServerOptions& options) {
                  "JSON file, as of --auth, of who may administer; a port needs it. Read again on "
                  "SIGHUP")
       ->group(administration);
+  app.add_option("--retention", options.retention_file,
+                 "JSON file of how long blocks are kept, by account, container and partition, and "
+                 "how much a container may hold. Read again on SIGHUP [default: all is kept]")
+      ->group(administration);
+  app.add_option("--retention-interval", options.retention_interval_s,
+                 "seconds between looks at what is to go")
+      ->capture_default_str()
+      ->take_last()
+      ->check(CLI::Range(1, 86400))
+      ->group(administration);
+  app.add_flag("--retention-dry-run", options.retention_dry_run,
+               "remove nothing for it, only log what would go")
+      ->group(administration);
 }
 
 void AddLimits(CLI::App& app, ServerOptions& options) {

@@ -44,6 +44,11 @@ struct ServerOptions {
   std::string tls_client_ca_file;
   std::string auth_file;
 
+  // What goes though there is room for it (retention/retention_json.h). Empty: nothing.
+  std::string retention_file;
+  int retention_interval_s = 60;
+  bool retention_dry_run = false;
+
   // For administrators (protos/kvstore_admin.proto). Empty: none.
   std::string admin_address;  // unix:PATH or HOST:PORT
   std::string admin_auth_file;

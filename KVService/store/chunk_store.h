@@ -184,6 +184,24 @@ class ChunkStore : private BlobListener {
   using RemoveDone = absl::AnyInvocable<void(absl::StatusOr<size_t>) &&>;
   void Remove(const Container& container, std::string_view location, Removal why, RemoveDone done);
 
+  // What was removed, or with `dry_run` would be.
+  struct Swept {
+    uint64_t blocks = 0;
+    uint64_t bytes = 0;
+  };
+  // Whether a block is to go, and whether this server may still remove blocks of a container, asked
+  // before some of them go; on the caller's thread.
+  using Expired = std::function<bool(const Container&, const PartitionDigest&, absl::Time written)>;
+  using May = std::function<bool(const Container&)>;
+  // Removes what has expired, a hundred thousand blocks at most, as the storage lists it. Blocks.
+  // An error where it cannot list, or the first that removing met.
+  absl::StatusOr<Swept> RemoveExpired(const Expired& expired, const May& may, bool dry_run);
+  // Removes what is least worth keeping of a container until it has at most so many bytes, as far
+  // as the index knows of it. Blocks. Errors as before; UNAVAILABLE where nobody has told of the
+  // container yet.
+  absl::StatusOr<Swept> FitContainer(const Container& container, uint64_t bytes, const May& may,
+                                     bool dry_run);
+
   // How much RAM the cache and what it stands on may take from now on.
   void SetMemory(uint64_t bytes) { ram_.SetCapacity(bytes); }
   // Evicts what is beyond the storage's capacity, after that has changed.
@@ -254,6 +272,8 @@ class ChunkStore : private BlobListener {
   void WithCodec(const Container& container, CodecDone done);
   void ListBlocks(const LocationCodec* codec, BlobId prefix, size_t limit, absl::Time deadline,
                   StoredBlocksDone done);
+  // Deletes them, all at once, and waits. REQUIRES: marked.
+  absl::Status DeleteAndWait(std::vector<PrefixIndex::Removed> removed, Removal why);
   void RemoveBlock(const Container& container, const NamedBlock& block, Removal why,
                    RemoveDone done);
 

@@ -488,6 +488,26 @@ azure::PipelineStats AzureBlobStore::http_stats() const {
   return all;
 }
 
+absl::Status AzureBlobStore::Lease(const std::string& account, const std::string& container,
+                                   int seconds) {
+  if (http_->OnClientThread()) {
+    return absl::FailedPreconditionError("Azure blob store: Lease called from a callback");
+  }
+  KV_ASSIGN_OR_RETURN(Place place, PlaceOf(account, container));
+  absl::MutexLock lock(&lease_mutex_);
+  {
+    absl::MutexLock closed_lock(&mutex_);
+    if (closed_) return absl::UnavailableError("the Azure blob store is closed");
+  }
+  std::unique_ptr<azure::BlobLease>& lease = leases_[{account, container}];
+  if (lease == nullptr) {
+    lease = std::make_unique<azure::BlobLease>(std::move(place.container),
+                                               place.prefix + std::string(azure::kRetentionLease),
+                                               options_.log.request_timeout);
+  }
+  return lease->Acquire(seconds);
+}
+
 absl::Status AzureBlobStore::Close() {
   if (http_->OnClientThread()) {
     return absl::FailedPreconditionError("Azure blob store: Close called from a callback");
@@ -501,6 +521,8 @@ absl::Status AzureBlobStore::Close() {
     logs.swap(logs_);
     retired.swap(retired_logs_);
   }
+  absl::MutexLock lock(&lease_mutex_);
+  leases_.clear();
   return absl::OkStatus();  // the logs end here, without the lock
 }
 

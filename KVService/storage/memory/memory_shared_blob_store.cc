@@ -279,6 +279,16 @@ void MemorySharedBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time d
 
 void MemorySharedBlobStore::TellGone(const BlobId& id) { account_->TellGone(id); }
 
+absl::Status MemorySharedBlobStore::Lease(const std::string& account, const std::string& container,
+                                          int seconds) {
+  absl::MutexLock lock(&account_->mutex_);
+  if (!down_.ok()) return down_;
+  MemoryAccount::Lease& lease = account_->leases_[account + "/" + container];
+  if (lease.holder != this && absl::Now() < lease.end) return absl::AbortedError("another has it");
+  lease = {this, absl::Now() + absl::Seconds(seconds)};
+  return absl::OkStatus();
+}
+
 absl::Status MemorySharedBlobStore::ListUnshared(const std::function<void(BlobInfo)>& /*visit*/) {
   absl::MutexLock lock(&account_->mutex_);
   return closed_ ? absl::UnavailableError("memory store is closed") : absl::OkStatus();

@@ -48,6 +48,11 @@ class MemoryAccount {
   MemoryBlobStore blobs_;  // its calls end before they return, so they may be made under the mutex
   std::map<std::string, BlobInfo> infos_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::vector<BlobChange>> logs_ ABSL_GUARDED_BY(mutex_);  // by container
+  struct Lease {
+    const void* holder = nullptr;
+    absl::Time end = absl::InfinitePast();
+  };
+  std::map<std::string, Lease> leases_ ABSL_GUARDED_BY(mutex_);  // by container
   std::vector<std::shared_ptr<Follower>> followers_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -78,6 +83,8 @@ class MemorySharedBlobStore : public SharedBlobStore {
   void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
                   Done<std::vector<BlobInfo>> done) override;
   void TellGone(const BlobId& id) override;
+  absl::Status Lease(const std::string& account, const std::string& container,
+                     int seconds) override;
   absl::Status ListUnshared(const std::function<void(BlobInfo)>& visit) override;
 
   // Answers hung calls with UNAVAILABLE and releases those held; no listener is called after it.

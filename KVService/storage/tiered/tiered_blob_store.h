@@ -126,6 +126,10 @@ class TieredBlobStore : public SharedBlobStore {
   void TellGone(const BlobId& id) override;
 
   // The pending blobs, and, as lost, those that were found at Open to be marked and gone.
+  absl::Status Lease(const std::string& account, const std::string& container,
+                     int seconds) override {
+    return remote_->Lease(account, container, seconds);
+  }
   absl::Status ListUnshared(const std::function<void(BlobInfo)>& visit) override;
 
   // Waits for what runs, then for uploads until they are done, one fails, or the drain's time is
