@@ -59,7 +59,7 @@ class SharedBlobStore : public BlobStore {
                          absl::FunctionRef<void(size_t)> /*found*/) const {}
 
   // What List would say of one blob. NOT_FOUND where there is none.
-  virtual void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) = 0;
+  virtual void Stat(BlobId id, Patience patience, Done<BlobInfo> done) = 0;
 
   // Tells all who follow the container that a blob is gone, as somebody found who asked for it.
   virtual void TellGone(const BlobId& id) = 0;

@@ -127,14 +127,16 @@ class ChunkStore : private BlobListener {
   // Answered before the call returns, from RAM, unless the storage is shared and the container not
   // open yet or not up to date. UNAVAILABLE where a container cannot be opened.
   void Lookup(const Container& container, const LookupQuery& query, absl::Time deadline,
-              LookupDone done);
+              LookupDone done, std::shared_ptr<const Origin> origin = nullptr);
 
   // The chunk at a location of this container; NOT_FOUND, without a message, where there is none:
   // evicted, corrupt (it is removed), or no location that this store gave out.
   //
   // Gives a number to Abandon it by.
+  //
+  // Reads that share a fetch share the origin of the first; so here, and with Write.
   uint64_t Read(const Container& container, std::string_view location, absl::Time deadline,
-                ReadDone done);
+                ReadDone done, std::shared_ptr<const Origin> origin = nullptr);
   // Nobody waits for that read any more: where it waits for the storage it ends at once, with
   // CANCELLED, and so does the storage's work once nobody else waits for that. Nothing where it has
   // ended.
@@ -147,7 +149,8 @@ class ChunkStore : private BlobListener {
   // more than its quota (0: none), or the account than its own. What a partition or an account
   // holds is what the index knows of it.
   void Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
-             absl::Time deadline, WriteDone done, uint64_t partition_quota = 0);
+             absl::Time deadline, WriteDone done, uint64_t partition_quota = 0,
+             std::shared_ptr<const Origin> origin = nullptr);
 
   // Of a storage that is not shared: removes the block of a blob that the storage found damaged, as
   // a Read that found it would, from index, RAM and storage. Blobs that are no blocks stay.
@@ -246,7 +249,7 @@ class ChunkStore : private BlobListener {
   void SetTiers(const Search& search, std::span<const BlockId> ids, const std::vector<bool>& in_ram,
                 LookupResult* result) const;
   void LookUpShared(const Container& container, const LookupQuery& query, absl::Time deadline,
-                    LookupDone done);
+                    LookupDone done, std::shared_ptr<const Origin> origin);
   void Walk(std::unique_ptr<Looking> looking, bool may_probe);
   std::vector<WantedBlock> WorthProbing(const Search& search, size_t found, bool up_to_date);
   void Prefetch(const Container& container, const PartitionDigest& partition,
@@ -255,6 +258,7 @@ class ChunkStore : private BlobListener {
   struct ReadWaiter {
     uint64_t number = 0;  // 0: cannot be abandoned
     ReadDone done;
+    std::shared_ptr<const Origin> origin;
   };
   void ReadAt(const LocationCodec& codec, const Container& container, std::string_view location,
               absl::Time deadline, ReadWaiter waiter);

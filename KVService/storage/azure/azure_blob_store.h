@@ -81,7 +81,7 @@ class AzureBlobStore : public SharedBlobStore {
   // As Close. REQUIRES: not from a `done` of this store.
   ~AzureBlobStore() override;
 
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override;
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
@@ -99,8 +99,8 @@ class AzureBlobStore : public SharedBlobStore {
   void Follow(const std::string& account, const std::string& container, BlobListener* listener,
               absl::Time deadline, FollowDone done) override;
   bool UpToDate(const std::string& account, const std::string& container) const override;
-  void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) override;
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void Stat(BlobId id, Patience patience, Done<BlobInfo> done) override;
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override;
   void TellGone(const BlobId& id) override;
   absl::Status Lease(const std::string& account, const std::string& container,

@@ -68,7 +68,7 @@ class MemorySharedBlobStore : public SharedBlobStore {
   explicit MemorySharedBlobStore(std::shared_ptr<MemoryAccount> account);
   ~MemorySharedBlobStore() override;
 
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override;
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
@@ -79,8 +79,8 @@ class MemorySharedBlobStore : public SharedBlobStore {
   void Follow(const std::string& account, const std::string& container, BlobListener* listener,
               absl::Time deadline, FollowDone done) override;
   bool UpToDate(const std::string& account, const std::string& container) const override;
-  void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) override;
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void Stat(BlobId id, Patience patience, Done<BlobInfo> done) override;
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override;
   void TellGone(const BlobId& id) override;
   absl::Status Lease(const std::string& account, const std::string& container,

@@ -102,7 +102,7 @@ class TieredBlobStore : public SharedBlobStore {
   // As Close. REQUIRES: not from a `done` of this store.
   ~TieredBlobStore() override;
 
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override;
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
@@ -118,8 +118,8 @@ class TieredBlobStore : public SharedBlobStore {
   bool UpToDate(const std::string& account, const std::string& container) const override;
   void FindLocal(size_t count, absl::FunctionRef<BlobId(size_t)> id,
                  absl::FunctionRef<void(size_t)> found) const override;
-  void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) override;
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void Stat(BlobId id, Patience patience, Done<BlobInfo> done) override;
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override;
 
   // Of a blob that is pending here nothing is told: it is on its way.
