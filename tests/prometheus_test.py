@@ -145,7 +145,8 @@ class PrometheusTest(unittest.TestCase):
                 file.write("{}")
             metadata = (("authorization", "Bearer " + TOKEN),)
             with Server("--metrics-port", str(local_port), "--disable-metrics", "--auth", auth,
-                        "--memory", "1MiB", "--retention", retention) as local, \
+                        "--memory", "1MiB", "--retention", retention,
+                        "--otlp-endpoint", "http://127.0.0.1:9") as local, \
                     Server("--storage", "azure", "--metrics-port", str(azure_port),
                            "--disable-metrics", "--memory", "1MiB", "--cache-capacity", "64MiB",
                            "--cache-dir", os.path.join(directory, "cache"), environment={

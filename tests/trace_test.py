@@ -21,6 +21,7 @@ LONG_S = 60
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00"
 TOKENS = list(range(BLOCK))
+ODD = 'chat-7:"x"/\\1'  # signed with the request, as Azure has it
 
 
 class Local(http.server.ThreadingHTTPServer):
@@ -367,9 +368,9 @@ class AzureTest(unittest.TestCase):
         with Collector() as collector:
             def test(server, proxy):
                 stub = server.stub()
-                call(stub.Write, write_request(TOKENS, 7, resource=ACCOUNT), x_request_id="w-1",
+                call(stub.Write, write_request(TOKENS, 7, resource=ACCOUNT), x_request_id=ODD,
                      traceparent=SAMPLED)
-                puts = self.of(proxy, "PUT", "w-1")
+                puts = self.of(proxy, "PUT", ODD)
                 self.assertTrue(puts)
                 (span,) = collector.await_spans("kvstore.KVStoreService/Write")
                 self.assertIn("azure", collector.children(span))
@@ -393,9 +394,9 @@ class AzureTest(unittest.TestCase):
     def test_without_a_collector_the_callers_span_is_passed_on(self):
         def test(server, proxy):
             stub = server.stub()
-            call(stub.Write, write_request(TOKENS, 7, resource=ACCOUNT), x_request_id="w-1",
+            call(stub.Write, write_request(TOKENS, 7, resource=ACCOUNT), x_request_id=ODD,
                  traceparent=SAMPLED)
-            self.assertEqual({head["traceparent"] for _, head in self.of(proxy, "PUT", "w-1")},
+            self.assertEqual({head["traceparent"] for _, head in self.of(proxy, "PUT", ODD)},
                              {SAMPLED})
             _, trailing = call(stub.Write,
                                write_request([t + 1 for t in TOKENS], 8, resource=ACCOUNT))

@@ -76,19 +76,19 @@ std::string_view CodeName(absl::StatusCode code) {
 }
 
 void LogFailure(const RpcRecord& call, const absl::Status& status) {
+  if (status.ok()) return;
+  const std::string id(call.origin == nullptr ? "-" : call.origin->request_id.view());
   switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return;
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kInternal:
     case absl::StatusCode::kUnknown:
     case absl::StatusCode::kDataLoss:
-      spdlog::error("call failed rpc={} code={} error=\"{}\"", call.rpc, CodeName(status.code()),
-                    std::string(status.message()));
+      spdlog::error("call failed rpc={} code={} request_id={} error=\"{}\"", call.rpc,
+                    CodeName(status.code()), id, std::string(status.message()));
       return;
     default:
-      spdlog::debug("call refused rpc={} code={} error=\"{}\"", call.rpc, CodeName(status.code()),
-                    std::string(status.message()));
+      spdlog::debug("call refused rpc={} code={} request_id={} error=\"{}\"", call.rpc,
+                    CodeName(status.code()), id, std::string(status.message()));
   }
 }
 
