@@ -314,20 +314,22 @@ class SpansTest(unittest.TestCase):
             silent.bind(("127.0.0.1", 0))
             silent.listen(64)
             port = free_port()
-            with Server("--memory", "16MiB", "--disable-metrics") as without:
-                self.many_calls(without, 500)
-                usual = self.many_calls(without, 3000)
-            with Server("--otlp-endpoint", f"http://127.0.0.1:{silent.getsockname()[1]}",
-                        "--trace-sample", "1", "--memory", "16MiB", "--disable-metrics",
-                        "--metrics-port", str(port)) as server:
-                self.many_calls(server, 6000)  # fills the queue of 8192 spans
+            with Server("--memory", "16MiB", "--disable-metrics") as without, \
+                    Server("--otlp-endpoint", f"http://127.0.0.1:{silent.getsockname()[1]}",
+                           "--trace-sample", "1", "--memory", "16MiB", "--disable-metrics",
+                           "--metrics-port", str(port)) as server:
+                self.many_calls(server, 10_000)  # fills the queue of 8192 spans
                 before = self.rss(server)
-                self.assertGreater(Metrics(port)("spans_dropped_total"), 0)
-                took = self.many_calls(server, 3000)
-                self.many_calls(server, 6000)
+                dropped = Metrics(port)("spans_dropped_total")
+                self.assertGreater(dropped, 0)
+                # In turn, and the best of each, since the machine has other work.
+                times = [(self.many_calls(without, 500), self.many_calls(server, 500))
+                         for _ in range(8)]
+                usual, took = (min(column) for column in zip(*times))
+                self.assertLess(took, 1.5 * usual)
+                self.many_calls(server, 10_000)
                 self.assertLess(self.rss(server) - before, 4 << 20)
-                self.assertLess(took, 1.5 * usual + 0.5)
-                self.assertGreater(Metrics(port)("spans_dropped_total"), 5000)
+                self.assertGreater(Metrics(port)("spans_dropped_total") - dropped, 12_000)
                 self.assertEqual(Metrics(port)("spans_exported_total"), 0)
                 began = time.monotonic()
                 self.assertEqual(server.stop(), 0)

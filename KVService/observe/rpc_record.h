@@ -3,6 +3,8 @@
 #define KVSERVICE_OBSERVE_RPC_RECORD_H_
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -12,6 +14,19 @@
 #include "KVCommon/origin.h"
 
 namespace kvstore {
+
+// gRPC's names of its status codes, by number.
+inline constexpr std::array<std::string_view, 17> kGrpcCodes = {
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
+inline constexpr size_t kUnknownGrpcCode = 2;
+
+inline size_t GrpcCodeOf(std::string_view name) {
+  const size_t code = std::find(kGrpcCodes.begin(), kGrpcCodes.end(), name) - kGrpcCodes.begin();
+  return code < kGrpcCodes.size() ? code : kUnknownGrpcCode;
+}
 
 // Where a call's time went, in microseconds. Of a StreamingRead, whose blocks are fetched together:
 // the longest that a block took there. What is in none of them is the server's own work.

@@ -1,7 +1,6 @@
 #include "KVService/observe/span_json.h"
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/numbers.h"
@@ -14,13 +13,6 @@ using Json = nlohmann::ordered_json;
 constexpr int kServer = 2, kInternal = 1;  // SpanKind
 constexpr int kError = 2;                  // StatusCode
 constexpr uint32_t kSampledFlag = 1;
-
-// In the order of gRPC's codes.
-constexpr std::array<std::string_view, 17> kCodes = {
-    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
-    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
-    "DATA_LOSS", "UNAUTHENTICATED"};
 
 Json Text(std::string_view key, std::string_view value) {
   return {{"key", key}, {"value", {{"stringValue", value}}}};
@@ -49,11 +41,10 @@ std::string_view TierOf(const RpcRecord& record) {
 }
 
 Json Attributes(const RpcRecord& record) {
-  const auto code = std::find(kCodes.begin(), kCodes.end(), record.code);
   Json list = {Text("rpc.system", "grpc"),
                Text("rpc.service", "kvstore.KVStoreService"),
                Text("rpc.method", record.rpc),
-               Number("rpc.grpc.status_code", code == kCodes.end() ? 2 : code - kCodes.begin()),
+               Number("rpc.grpc.status_code", static_cast<int64_t>(GrpcCodeOf(record.code))),
                Text("kvstore.request_id", record.origin->request_id.view()),
                Number("kvstore.blocks", record.blocks),
                Number("kvstore.found", record.found),

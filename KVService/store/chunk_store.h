@@ -134,7 +134,7 @@ class ChunkStore : private BlobListener {
   //
   // Gives a number to Abandon it by.
   //
-  // Reads that share a fetch share the origin of the first; so here, and with Write.
+  // What a fetch or a put asks of others is for `origin`, the first's of those that share it.
   uint64_t Read(const Container& container, std::string_view location, absl::Time deadline,
                 ReadDone done, std::shared_ptr<const Origin> origin = nullptr);
   // Nobody waits for that read any more: where it waits for the storage it ends at once, with
