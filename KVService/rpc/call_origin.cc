@@ -3,7 +3,6 @@
 #include <iterator>
 #include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
 
 #include "KVCommon/origin.h"
@@ -22,8 +21,8 @@ std::string_view TheOne(const Metadata& metadata, const char* key) {
 
 }  // namespace
 
-void SetOrigin(grpc::ServerContext* context, const SpanExporter* spans, RpcRecord* record) {
-  const Metadata& metadata = context->client_metadata();
+void SetOrigin(const grpc::ServerContext& context, const SpanExporter* spans, RpcRecord* record) {
+  const Metadata& metadata = context.client_metadata();
   const std::optional<RequestId> id = RequestId::Parse(TheOne(metadata, kRequestIdKey));
   const auto caller = ParseTraceparent(TheOne(metadata, kTraceparentKey));
   auto origin = std::make_shared<Origin>(Origin{id ? *id : RequestId::New(), {}, {}});
@@ -34,7 +33,6 @@ void SetOrigin(grpc::ServerContext* context, const SpanExporter* spans, RpcRecor
   } else if (caller) {
     origin->trace = *caller;
   }
-  context->AddTrailingMetadata(kRequestIdKey, std::string(origin->request_id.view()));
   record->origin = std::move(origin);
 }
 

@@ -10,10 +10,10 @@
 namespace kvstore {
 
 // Sets the record's origin, of a call that has just come. The request id is the caller's
-// x-request-id, where it sent one that is fit, or a new one; it goes back in the call's trailing
-// metadata. The trace is that of the caller's traceparent; without one a new trace begins where
-// spans are kept, and there is none where not (`spans` is null).
-void SetOrigin(grpc::ServerContext* context, const SpanExporter* spans, RpcRecord* record);
+// x-request-id, where it sent one that is fit, or a new one. The trace is that of the caller's
+// traceparent; without one a new trace begins where spans are kept, and there is none where not
+// (`spans` is null).
+void SetOrigin(const grpc::ServerContext& context, const SpanExporter* spans, RpcRecord* record);
 
 }  // namespace kvstore
 

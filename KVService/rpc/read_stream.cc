@@ -84,7 +84,7 @@ void ReadStream::Began(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
     record_.rpc = "StreamingRead";
-    SetOrigin(&context_, service_.log().spans(), &record_);
+    SetOrigin(context_, service_.log().spans(), &record_);
     if (caller) record_.identity = caller->name();
     if (!admitted.ok()) {
       status_ = admitted;
@@ -260,6 +260,7 @@ ReadStream::Actions ReadStream::Next() {
   }
   if ((no_more_requests_ || broken_) && slots_.empty() && !writing_ && !reading_) {
     actions.finish = finished_ = true;
+    actions.origin = record_.origin;
     actions.status = broken_ ? absl::CancelledError("the client went away") : status_;
   }
   return actions;
@@ -269,7 +270,7 @@ void ReadStream::Perform(const Actions& actions) {
   if (actions.write) Write(actions.bytes);
   if (actions.read) stream_.Read(&request_, received_.tag());
   if (!actions.finish) return;
-  AddRetryHint(actions.status, &context_);
+  AddFailureMetadata(actions.status, actions.origin.get(), &context_);
   stream_.Finish(ToGrpc(actions.status), finished_step_.tag());
 }
 

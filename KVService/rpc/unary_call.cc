@@ -46,7 +46,7 @@ void UnaryCall::End() {
 void UnaryCall::Came() {
   Await(method_, service_, queue_);
   watch_ = Stopwatch();
-  SetOrigin(&context_, service_->log().spans(), &record);
+  SetOrigin(context_, service_->log().spans(), &record);
   if (const CallGate::State gate = service_->gate().Enter(); gate != CallGate::State::kOpen) {
     state_ = kRefused;
     return Finish(NotLetIn(gate));
@@ -113,7 +113,7 @@ void UnaryCall::Send(const absl::Status& status) {
   service_->log().Write(record);
   LogFailure(record, status);
   if (status.ok()) return stream_.Finish(response, grpc::Status::OK, tag());
-  AddRetryHint(status, &context_);
+  AddFailureMetadata(status, record.origin.get(), &context_);
   stream_.FinishWithError(ToGrpc(status), tag());
 }
 
