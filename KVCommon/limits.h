@@ -13,6 +13,7 @@ inline constexpr size_t kBlockTokens = 128;
 
 // gRPC refuses a longer message before we see it.
 inline constexpr size_t kMaxMessageBytes = 100u << 20;
+inline constexpr size_t kMaxAdminMessageBytes = kMaxMessageBytes + 4096;  // such a chunk, and more
 // Leaves room for the tokens and names that travel beside a buffer.
 inline constexpr size_t kMaxBufferBytes = 96u << 20;
 // Of one Lookup: 4 million; today's longest contexts have 1 to 2.

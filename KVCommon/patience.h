@@ -1,10 +1,11 @@
-// How long somebody waits for an answer.
+// How long somebody waits for an answer, and who.
 #ifndef KVCOMMON_PATIENCE_H_
 #define KVCOMMON_PATIENCE_H_
 
 #include <memory>
 #include <utility>
 
+#include "KVCommon/origin.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
@@ -50,16 +51,19 @@ class Cancellation {
   absl::AnyInvocable<void() &&> then_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Until a time, and, where there is a cancellation, while it is not cancelled.
+// Until a time, and, where there is a cancellation, while it is not cancelled. Without an origin
+// it is nobody's call that waits: work of the background, or that many share.
 struct Patience {
   Patience(absl::Time until) : deadline(until) {}  // NOLINT: a time is patience
-  Patience(absl::Time until, std::shared_ptr<Cancellation> or_until)
-      : deadline(until), cancellation(std::move(or_until)) {}
+  Patience(absl::Time until, std::shared_ptr<Cancellation> or_until,
+           std::shared_ptr<const Origin> of = nullptr)
+      : deadline(until), cancellation(std::move(or_until)), origin(std::move(of)) {}
 
   bool ended() const { return cancellation != nullptr && cancellation->cancelled(); }
 
   absl::Time deadline;
   std::shared_ptr<Cancellation> cancellation;
+  std::shared_ptr<const Origin> origin;
 };
 
 }  // namespace kvstore

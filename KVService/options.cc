@@ -72,6 +72,41 @@ void AddAdministration(CLI::App& app, ServerOptions& options) {
                  "JSON file, as of --auth, of who may administer; a port needs it. Read again on "
                  "SIGHUP")
       ->group(administration);
+  app.add_option("--retention", options.retention_file,
+                 "JSON file of how long blocks are kept, by account, container and partition, and "
+                 "how much a container may hold. Read again on SIGHUP [default: all is kept]")
+      ->group(administration);
+  app.add_option("--retention-interval", options.retention_interval_s,
+                 "seconds between looks at what is to go")
+      ->capture_default_str()
+      ->take_last()
+      ->check(CLI::Range(1, 86400))
+      ->group(administration);
+  app.add_flag("--retention-dry-run", options.retention_dry_run,
+               "remove nothing for it, only log what would go")
+      ->group(administration);
+}
+
+void AddTraces(CLI::App& app, ServerOptions& options) {
+  const std::string traces = "Traces";
+  app.add_option("--otlp-endpoint", options.otlp_endpoint,
+                 "OpenTelemetry collector that spans of calls are sent to, by OTLP/HTTP as JSON, "
+                 "such as http://localhost:4318 [default: none]")
+      ->take_last()
+      ->check([](const std::string& text) {
+        const bool http = text.starts_with("http://") || text.starts_with("https://");
+        const bool fit = text.find_first_of("@?# ") == std::string::npos && !text.ends_with("://");
+        return http && fit ? std::string() : "no URL such as http://localhost:4318: " + text;
+      })
+      ->type_name("URL")
+      ->group(traces);
+  app.add_option("--trace-sample", options.trace_sample,
+                 "share of the traces that begin here whose spans are kept; of those that a "
+                 "caller's traceparent names its sampled flag decides")
+      ->capture_default_str()
+      ->take_last()
+      ->check(CLI::Range(0.0, 1.0))
+      ->group(traces);
 }
 
 void AddLimits(CLI::App& app, ServerOptions& options) {
@@ -238,6 +273,7 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
 
   AddSecurity(app, options);
   AddAdministration(app, options);
+  AddTraces(app, options);
   AddLimits(app, options);
 
   std::string numa = "off";

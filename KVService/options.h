@@ -44,6 +44,15 @@ struct ServerOptions {
   std::string tls_client_ca_file;
   std::string auth_file;
 
+  // What goes though there is room for it (retention/retention_json.h). Empty: nothing.
+  std::string retention_file;
+  int retention_interval_s = 60;
+  bool retention_dry_run = false;
+
+  // Spans of calls (observe/span_exporter.h). Empty: none.
+  std::string otlp_endpoint;   // URL
+  double trace_sample = 0.01;  // of traces that begin here
+
   // For administrators (protos/kvstore_admin.proto). Empty: none.
   std::string admin_address;  // unix:PATH or HOST:PORT
   std::string admin_auth_file;

@@ -34,6 +34,7 @@
 #include "KVService/storage_metrics.h"
 #include "KVService/storage_setup.h"
 #include "KVService/thread_plan.h"
+#include "KVService/trace_setup.h"
 
 namespace kvstore {
 namespace {
@@ -203,7 +204,9 @@ absl::Status Run(const ServerOptions& options) {
                       PlanThreads(static_cast<size_t>(options.threads), UsableProcessors(),
                                   HasDisk(options), options.azure));
   KV_ASSIGN_OR_RETURN(const std::unique_ptr<SecuritySetup> security, SecuritySetup::Open(options));
-  RpcLog rpc_log(options.metrics, std::chrono::milliseconds(options.slow_request_ms));
+  TraceSetup traces(options);
+  RpcLog rpc_log(options.metrics, std::chrono::milliseconds(options.slow_request_ms),
+                 traces.spans());
   const ServerLimits limits = LimitsOf(options);
   Admission admission(limits);
   Readiness readiness(absl::UnavailableError("starting: what is stored is being loaded"));

@@ -77,6 +77,12 @@ MetricFamilies AdmissionMetrics(const AdmissionStats& stats) {
   };
 }
 
+MetricFamilies RetentionMetrics(const RetentionStats& stats) {
+  return {Counter("kvstore_retention_sweeps_total", "Looks at what is to go.", stats.sweeps),
+          Counter("kvstore_retention_failed_sweeps_total", "Of those, that met an error.",
+                  stats.failures)};
+}
+
 MetricFamilies StoreMetrics(const ChunkStoreStats& stats) {
   MetricFamilies all = {
       Gauge("kvstore_index_blocks", "Blocks in the index.", stats.blocks),

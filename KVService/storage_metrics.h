@@ -4,6 +4,7 @@
 
 #include "KVService/admission/admission.h"
 #include "KVService/observe/metrics.h"
+#include "KVService/retention/retention.h"
 #include "KVService/storage/azure/azure_blob_store.h"
 #include "KVService/storage/local/local_blob_store.h"
 #include "KVService/storage/tiered/tiered_blob_store.h"
@@ -11,6 +12,7 @@
 
 namespace kvstore {
 
+MetricFamilies RetentionMetrics(const RetentionStats& stats);
 MetricFamilies StoreMetrics(const ChunkStoreStats& stats);
 MetricFamilies AdmissionMetrics(const AdmissionStats& stats);
 MetricFamilies LogMetrics(const azure::BlobLogStats& stats);

@@ -58,7 +58,26 @@ absl::StatusOr<std::unique_ptr<StorageSetup>> StorageSetup::Open(const ServerOpt
   if (setup->local_ != nullptr && options.scrub_bytes_per_second > 0) {
     setup->local_->StartScrub(setup->Scrub(options.scrub_bytes_per_second));
   }
+  KV_RETURN_IF_ERROR(setup->StartRetention(options));
   return setup;
+}
+
+absl::Status StorageSetup::StartRetention(const ServerOptions& options) {
+  if (options.retention_file.empty()) return absl::OkStatus();
+  RetentionOptions retention;
+  retention.path = options.retention_file;
+  retention.interval = absl::Seconds(options.retention_interval_s);
+  retention.dry_run = options.retention_dry_run;
+  if (azure_ != nullptr) {
+    // Longer than what is removed before it is asked for again takes; short, since a server that
+    // dies keeps the others from it for so long.
+    constexpr int kLeaseSeconds = 60;
+    retention.lease = [this](const Container& container) {
+      return azure_->Lease(container.account, container.name, kLeaseSeconds);
+    };
+  }
+  KV_ASSIGN_OR_RETURN(retention_, Retention::Start(std::move(retention), store_.get()));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<LocalBlobStore>> StorageSetup::OpenDirectory(
@@ -182,7 +201,13 @@ absl::Status StorageSetup::OpenAzure(const ServerOptions& options, const ThreadP
 }
 
 void StorageSetup::Reload() {
-  if (!has_files()) return;
+  if (retention_ != nullptr) {
+    if (const absl::Status status = retention_->Reload(); !status.ok()) {
+      spdlog::error("retention not read, all stays as it was error=\"{}\"",
+                    std::string(status.message()));
+    }
+  }
+  if (accounts_ == nullptr) return;
   const absl::Status status = accounts_->Reload();
   if (status.ok()) return spdlog::info("accounts read accounts={}", accounts_->Known().size());
   spdlog::error("accounts not read, all stays as it was error=\"{}\"",
@@ -236,9 +261,13 @@ MetricFamilies StorageSetup::Metrics() const {
   }
   if (tier_ != nullptr) add(TierMetrics(tier_->stats()));
   if (local_ != nullptr) add(ScrubMetrics(local_->scrub_stats()));
+  if (retention_ != nullptr) add(RetentionMetrics(retention_->stats()));
   return all;
 }
 
-absl::Status StorageSetup::Close() { return store_->Close(); }
+absl::Status StorageSetup::Close() {
+  retention_.reset();
+  return store_->Close();
+}
 
 }  // namespace kvstore

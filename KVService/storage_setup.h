@@ -13,6 +13,7 @@
 #include "KVService/observe/metrics.h"
 #include "KVService/options.h"
 #include "KVService/platform/thread_pool.h"
+#include "KVService/retention/retention.h"
 #include "KVService/storage/azure/account_places.h"
 #include "KVService/storage/azure/credential_factory.h"
 #include "KVService/storage/local/local_blob_store.h"
@@ -33,8 +34,8 @@ class StorageSetup {
 
   ChunkStore& store() { return *store_; }
 
-  // Whether the accounts can be read again.
-  bool has_files() const { return accounts_ != nullptr; }
+  // Whether there are files to read again.
+  bool has_files() const { return accounts_ != nullptr || retention_ != nullptr; }
   // Does so, where they can, and logs how that went.
   void Reload();
 
@@ -65,6 +66,7 @@ class StorageSetup {
 
  private:
   StorageSetup() = default;
+  absl::Status StartRetention(const ServerOptions& options);
   absl::Status OpenLocal(const ServerOptions& options, const ThreadPlan& threads);
   absl::StatusOr<std::unique_ptr<LocalBlobStore>> OpenDirectory(const ServerOptions& options,
                                                                 const ThreadPlan& threads,
@@ -83,6 +85,7 @@ class StorageSetup {
   AzureBlobStore* azure_ = nullptr;
   TieredBlobStore* tier_ = nullptr;
   std::unique_ptr<ChunkStore> store_;
+  std::unique_ptr<Retention> retention_;  // may be null
 };
 
 }  // namespace kvstore

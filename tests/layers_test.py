@@ -22,6 +22,7 @@ MAY_INCLUDE = {
     "KVService/observe": [],
     "KVService/store": ["KVService/block", "KVService/cache", "KVService/index",
                         "KVService/storage"],
+    "KVService/retention": ["KVService/accounts", "KVService/block", "KVService/store"],
     "KVService/rpc": ["KVService/accounts", "KVService/admission", "KVService/auth",
                       "KVService/block", "KVService/observe", "KVService/platform",
                       "KVService/store"],
@@ -37,13 +38,13 @@ MAY_INCLUDE["KVService/storage/tiered"] = ["KVService/eviction", "KVService/plat
 # Libraries whose types stay in some folders.
 AT_HOME = {
     r"rocksdb/": ["KVService/storage/local"],
-    r"grpcpp?/": ["KVService/rpc", "KVClient/src", "KVClient/test"],
-    r"kvstore(\.grpc)?\.pb\.h|google/protobuf/": ["KVService/rpc", "KVClient/test",
+    r"grpcpp?/": ["KVService/rpc", "KVClient/src", "KVClient/kvctl", "KVClient/test"],
+    r"kvstore(_admin)?(\.grpc)?\.pb\.h|google/protobuf/": ["KVService/rpc", "KVClient/kvctl", "KVClient/test",
                                                   "KVClient/src/client", "KVCommon/wire_test"],
     r"curl/": ["KVService/http"],
     r"prometheus/|[Cc]ivet": ["KVService/observe/metrics_server"],
     r"pugixml": ["KVService/storage/azure"],
-    r"CLI/": ["KVService/options", "KVPlayground/options"],
+    r"CLI/": ["KVService/options", "KVClient/kvctl", "KVPlayground/options"],
     r"isa-l": ["KVCommon/digest"],
     r"numa": ["KVService/platform/numa"],
 }

@@ -140,9 +140,13 @@ class PrometheusTest(unittest.TestCase):
                     "name": "team-a", "token_sha256": [hashlib.sha256(TOKEN.encode()).hexdigest()],
                     "rules": [{"accounts": ["*"], "containers": ["*"], "partitions": ["*"],
                                "allow": ["read", "write"]}]}]}, file)
+            retention = os.path.join(directory, "retention.json")
+            with open(retention, "w", encoding="utf-8") as file:
+                file.write("{}")
             metadata = (("authorization", "Bearer " + TOKEN),)
             with Server("--metrics-port", str(local_port), "--disable-metrics", "--auth", auth,
-                        "--memory", "1MiB") as local, \
+                        "--memory", "1MiB", "--retention", retention,
+                        "--otlp-endpoint", "http://127.0.0.1:9") as local, \
                     Server("--storage", "azure", "--metrics-port", str(azure_port),
                            "--disable-metrics", "--memory", "1MiB", "--cache-capacity", "64MiB",
                            "--cache-dir", os.path.join(directory, "cache"), environment={

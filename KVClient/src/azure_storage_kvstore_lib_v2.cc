@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "KVClient/src/call_ids.h"
 #include "KVClient/src/core.h"
 #include "KVClient/src/logger.h"
 #include "KVClient/src/operations.h"
@@ -15,9 +16,10 @@
 namespace {
 
 using kvstore::BlockAnswer;
-using kvstore::CallOptions;
+using kvstore::client::CallIds;
 using kvstore::client::Core;
 using kvstore::client::Logger;
+using kvstore::client::WithThreadTrace;
 using kvstore::wire::Extent;
 using kvstore::wire::Pieces;
 using ReadResult = std::pair<bool, PromptChunk>;
@@ -113,6 +115,11 @@ void AzureStorageKVStoreLibV2::SetLogCallback(LogCallback callback) {
 
 void AzureStorageKVStoreLibV2::SetLogLevel(LogLevel level) { state_->logger->SetLevel(level); }
 
+void AzureStorageKVStoreLibV2::SetThreadTrace(const std::string& traceparent,
+                                              const std::string& requestId) {
+  kvstore::client::SetThreadTrace(traceparent, requestId);
+}
+
 LookupResult AzureStorageKVStoreLibV2::LookupTokens(const std::string& partition,
                                                     const std::string& completionId,
                                                     const std::vector<Token>& tokens,
@@ -121,7 +128,7 @@ LookupResult AzureStorageKVStoreLibV2::LookupTokens(const std::string& partition
   const std::shared_ptr<Core> core = state_->Get("Lookup");
   if (core == nullptr) return result;
   absl::Notification ended;
-  StartLookup(core, partition, tokens, hashes, CallOptions{.completion_id = completionId},
+  StartLookup(core, partition, tokens, hashes, WithThreadTrace({.completion_id = completionId}),
               [&](absl::StatusOr<kvstore::LookupAnswer> answer) {
                 if (answer.ok()) {
                   result.cachedBlocks = answer->cached_blocks;
@@ -150,7 +157,7 @@ std::future<ReadResult> AzureStorageKVStoreLibV2::ReadAsync(const std::string& l
   StartRead(
       core, location,
       [chunk](size_t, Pieces message, Extent buffer) { return Take(*chunk, message, buffer); },
-      CallOptions{.completion_id = completionId},
+      WithThreadTrace({.completion_id = completionId}),
       [chunk, location, logger = state_->logger,
        promise = std::move(promise)](BlockAnswer answer) mutable {
         promise.set_value(ToResult(*logger, location, std::move(answer), std::move(*chunk)));
@@ -186,7 +193,7 @@ std::future<void> AzureStorageKVStoreLibV2::WriteAsync(const PromptChunk& chunk)
                                             .completion_id = chunk.completionId,
                                             .tokens = chunk.tokens,
                                             .buffer = std::as_bytes(std::span(*bytes))};
-  StartWrite(core, block, bytes, core->DeadlineOf({}),
+  StartWrite(core, block, bytes, core->DeadlineOf({}), CallIds::Of(WithThreadTrace({})),
              [logger = state_->logger,
               promise = std::move(promise)](absl::StatusOr<ServerMetrics> result) mutable {
                if (result.ok()) return promise.set_value();
@@ -213,7 +220,7 @@ std::future<std::vector<ReadResult>> AzureStorageKVStoreLibV2::StreamingReadAsyn
       [results](size_t index, Pieces message, Extent buffer) {
         return Take((*results)[index].second, message, buffer);
       },
-      CallOptions{.completion_id = completionId},
+      WithThreadTrace({.completion_id = completionId}),
       [results, names, logger = state_->logger](size_t index, BlockAnswer answer) {
         ReadResult& result = (*results)[index];
         result = ToResult(*logger, (*names)[index], std::move(answer), std::move(result.second));

@@ -127,7 +127,8 @@ void Client::WriteAsync(const ::PromptChunk& chunk, std::span<const std::byte> b
       .completion_id = call.completion_id.empty() ? chunk.completionId : call.completion_id,
       .tokens = chunk.tokens,
       .buffer = buffer};
-  client::StartWrite(impl_->core, block, nullptr, impl_->core->DeadlineOf(call), std::move(done));
+  client::StartWrite(impl_->core, block, nullptr, impl_->core->DeadlineOf(call),
+                     client::CallIds::Of(call), std::move(done));
 }
 
 void Client::WritePromptAsync(std::string_view partition, std::span<const Token> tokens,

@@ -1,6 +1,7 @@
 // The class that existing callers compile against.
 #include <cstdlib>
 #include <list>
+#include <thread>
 
 #include "AzureStorageKVStoreLibV2.h"
 #include "KVClient/test/testing.h"
@@ -176,6 +177,21 @@ TEST_F(CompatTest, InitializeRefusesWhatCannotWork) {
   setenv("KVSTORE_GRPC_SERVER", "host:port", 1);
   EXPECT_FALSE(store.Initialize("a", "c"));
   EXPECT_THAT(lines_.Take(), HasSubstr("the port must be a number"));
+}
+
+TEST_F(CompatTest, AThreadsTraceIsThatOfItsCalls) {
+  const std::string trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  AzureStorageKVStoreLibV2::SetThreadTrace(trace, "chat-7");
+  store_->WriteAsync(Chunk(1)).get();
+  std::thread([this] { store_->WriteAsync(Chunk(2)).get(); }).join();  // another's
+  AzureStorageKVStoreLibV2::SetThreadTrace("");
+  EXPECT_FALSE(store_->ReadAsync("").get().first);
+  const std::vector<std::string> ids = server_.metadata("x-request-id");
+  ASSERT_GE(ids.size(), 2u);
+  EXPECT_EQ(ids[0], "chat-7");
+  EXPECT_THAT(ids[1], ::testing::MatchesRegex("[0-9a-f]{16}"));
+  EXPECT_EQ(server_.metadata("traceparent")[0], trace);
+  EXPECT_EQ(server_.metadata("traceparent")[1], "");
 }
 
 }  // namespace

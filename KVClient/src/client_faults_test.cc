@@ -1,6 +1,7 @@
 // The modern surface where servers fail.
 #include <atomic>
 #include <cstring>
+#include <set>
 
 #include "KVClient/test/testing.h"
 #include "absl/synchronization/blocking_counter.h"
@@ -235,6 +236,56 @@ TEST(ClientFaults, CallsOutliveTheirClient) {
   server.Hang(false);
   ended.WaitForNotification();
   EXPECT_TRUE(ok);
+}
+
+TEST(ClientIds, EveryCallHasAnIdThatItsErrorNames) {
+  FakeServer server;
+  const auto client = TestClient(server.address());
+  ASSERT_TRUE(client->Lookup("p", TestTokens(1)).ok());
+  ASSERT_TRUE(client->Lookup("p", TestTokens(1)).ok());
+  const auto failed = client->Lookup("p", {});
+  const std::vector<std::string> ids = server.metadata("x-request-id");
+  ASSERT_EQ(ids.size(), 3u);
+  for (const std::string& id : ids) EXPECT_THAT(id, ::testing::MatchesRegex("[0-9a-f]{16}"));
+  EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), 3u);
+  EXPECT_THAT(MessageOf(failed.status()), HasSubstr("(request " + ids[2] + ")"));
+  EXPECT_EQ(server.metadata("traceparent"), std::vector<std::string>(3));
+}
+
+TEST(ClientIds, AllThatACallSendsHasTheIdsThatItWasGiven) {
+  constexpr char kTrace[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  FakeServer server;
+  std::string log;
+  auto client = Client::Create({.servers = server.address(),
+                                .resource = "acct",
+                                .container = "models",
+                                .log = [&log](LogLevel, const std::string& line) { log += line; }});
+  const CallOptions call{.request_id = "chat-7", .traceparent = kTrace};
+  const TestBlocks blocks(2);
+  ASSERT_TRUE((*client)->WritePrompt("p", TestTokens(2), 0, blocks.spans, call).ok());
+  server.FailNext(1, kUnavailable, "busy");
+  const auto found = (*client)->Lookup("p", TestTokens(2), {}, call);
+  ASSERT_TRUE(found.ok());
+  TestRoom room(2, 6000);
+  (*client)->StreamingRead(LocationsOf(*found), room.spans, call);
+  (*client)->Read(found->locations[0].location, room.spans[0], call);
+  // Two blocks, two attempts, a stream and a read.
+  EXPECT_EQ(server.metadata("x-request-id"), std::vector<std::string>(6, "chat-7"));
+  EXPECT_EQ(server.metadata("traceparent"), std::vector<std::string>(6, kTrace));
+  EXPECT_THAT(log, HasSubstr("(request chat-7) is tried again"));
+}
+
+// gRPC would end the process.
+TEST(ClientIds, WhatIsNotFitToBeSentIsNot) {
+  FakeServer server;
+  const auto client = TestClient(server.address());
+  ASSERT_TRUE(client
+                  ->Lookup("p", TestTokens(1), {},
+                           {.request_id = "a\r\nauthorization: b", .traceparent = "00-\n"})
+                  .ok());
+  ASSERT_EQ(server.metadata("x-request-id").size(), 1u);
+  EXPECT_THAT(server.metadata("x-request-id")[0], ::testing::MatchesRegex("[0-9a-f]{16}"));
+  EXPECT_EQ(server.metadata("traceparent"), std::vector<std::string>{""});
 }
 
 }  // namespace

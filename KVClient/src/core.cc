@@ -66,10 +66,11 @@ absl::Status OutOfRetries(const absl::Status& status) {
 }
 
 absl::Status Explain(const absl::Status& status, const std::string& operation,
-                     const std::string& server, int attempts) {
+                     const std::string& server, int attempts, const std::string& request_id) {
   if (status.ok()) return status;
-  std::string message = operation + " at " + server;
-  if (attempts > 1) message += " (" + std::to_string(attempts) + " attempts)";
+  std::string message = operation + " at " + server + " (";
+  if (attempts > 1) message += std::to_string(attempts) + " attempts, ";
+  message += "request " + request_id + ")";
   return absl::Status(status.code(), message + ": " + std::string(status.message()));
 }
 

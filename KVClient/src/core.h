@@ -40,9 +40,10 @@ struct Core {
 // What the retry budget's end adds to an error.
 absl::Status OutOfRetries(const absl::Status& status);
 
-// `status` with the operation, the server and the number of attempts before its message.
+// `status` with the operation, the server, the number of attempts and the request id before its
+// message.
 absl::Status Explain(const absl::Status& status, const std::string& operation,
-                     const std::string& server, int attempts);
+                     const std::string& server, int attempts, const std::string& request_id);
 
 }  // namespace kvstore::client
 

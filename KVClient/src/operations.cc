@@ -123,7 +123,8 @@ void StartLookup(std::shared_ptr<Core> core, std::string_view partition,
                        .message = ToByteBuffer(message),
                        .load = kSmallCallLoad,
                        .deadline = core->DeadlineOf(call),
-                       .operation = Fleet::Operation::kLookup};
+                       .operation = Fleet::Operation::kLookup,
+                       .ids = CallIds::Of(call)};
   if (core->fleet->several()) request.keys.partition = PartitionKey(partition);
   timing.serialize_us = MicrosSince(timing.start);
   StartUnary(core, std::move(request),
@@ -147,7 +148,8 @@ void StartRead(std::shared_ptr<Core> core, std::string_view location, TakeBuffer
                        .message = ToByteBuffer(wire::Encode(message)),
                        .load = kReadLoad,
                        .deadline = core->DeadlineOf(call),
-                       .operation = Fleet::Operation::kRead};
+                       .operation = Fleet::Operation::kRead,
+                       .ids = CallIds::Of(call)};
   if (core->fleet->several()) request.keys = KeysOf(location);
   timing.serialize_us = MicrosSince(timing.start);
   core->estimator.ReadsBegin(LoadEstimator::Now());
@@ -176,7 +178,8 @@ absl::Status CheckBuffer(std::span<const std::byte> buffer) {
 }
 
 void StartWrite(std::shared_ptr<Core> core, const BlockToWrite& block,
-                std::shared_ptr<const void> owner, Clock::time_point deadline, WriteDone done) {
+                std::shared_ptr<const void> owner, Clock::time_point deadline, CallIds ids,
+                WriteDone done) {
   Timing timing;
   if (absl::Status bad = CheckBuffer(block.buffer); !bad.ok()) return std::move(done)(bad);
   wire::Chunk chunk;
@@ -211,7 +214,8 @@ void StartWrite(std::shared_ptr<Core> core, const BlockToWrite& block,
                        .message = ToByteBuffer(frame, buffer, std::move(released)),
                        .load = kSmallCallLoad + static_cast<int64_t>(block.buffer.size()),
                        .deadline = deadline,
-                       .operation = Fleet::Operation::kWrite};
+                       .operation = Fleet::Operation::kWrite,
+                       .ids = std::move(ids)};
   if (fleet.several()) request.keys = KeysOf(block);
   timing.serialize_us = MicrosSince(timing.start);
   StartUnary(

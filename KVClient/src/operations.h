@@ -13,6 +13,7 @@
 
 #include "KVClient/include/kvstore/client.h"
 #include "KVClient/src/answers.h"
+#include "KVClient/src/call_ids.h"
 #include "KVClient/src/core.h"
 #include "KVCommon/digest.h"
 #include "absl/functional/any_invocable.h"
@@ -53,7 +54,8 @@ struct BlockToWrite {
 // buffer either, so that the caller may reuse it: after a deadline that can take until the broken
 // connection is given up. INVALID_ARGUMENT for the buffer's size is given before this returns.
 void StartWrite(std::shared_ptr<Core> core, const BlockToWrite& block,
-                std::shared_ptr<const void> owner, Clock::time_point deadline, WriteDone done);
+                std::shared_ptr<const void> owner, Clock::time_point deadline, CallIds ids,
+                WriteDone done);
 
 // OK where a buffer may be sent.
 absl::Status CheckBuffer(std::span<const std::byte> buffer);

@@ -80,7 +80,7 @@ class InOrder {
 struct Part {
   std::vector<size_t> blocks;  // in order
   RetryState retry;
-  std::vector<size_t> tried;  // servers
+  std::vector<size_t> tried;          // servers
   std::chrono::milliseconds hint{0};  // of the server that left them
 };
 
@@ -94,6 +94,7 @@ class StreamingRead : public std::enable_shared_from_this<StreamingRead> {
         take_(std::move(take)),
         completion_id_(call.completion_id),
         deadline_(core_->DeadlineOf(call)),
+        ids_(CallIds::Of(call)),
         answers_(locations_.size(), std::move(on_block), std::move(done)) {}
 
   void Start();
@@ -112,6 +113,7 @@ class StreamingRead : public std::enable_shared_from_this<StreamingRead> {
 
   const std::shared_ptr<Core>& core() const { return core_; }
   Clock::time_point deadline() const { return deadline_; }
+  const CallIds& ids() const { return ids_; }
 
  private:
   // Opens a stream to each server that blocks of the part belong to.
@@ -122,6 +124,7 @@ class StreamingRead : public std::enable_shared_from_this<StreamingRead> {
   const TakeBuffer take_;
   const std::string completion_id_;
   const Clock::time_point deadline_;
+  const CallIds ids_;
   InOrder answers_;
 };
 
@@ -137,6 +140,7 @@ class Stream {
         lease_(fleet().pool(server).Acquire(kReadLoad)) {
     context_.set_deadline(ToSystem(read_->deadline()));
     fleet().Authorize(&context_);
+    read_->ids().AddTo(&context_);
     context_.set_initial_metadata_corked(true);  // goes out with the first request
     at_server_.emplace(read_->core()->fleet, server_, Fleet::Operation::kRead, 0, &context_);
     stream_ = lease_.stub().PrepareCall(&context_, "/kvstore.KVStoreService/StreamingRead",
@@ -310,17 +314,19 @@ void StreamingRead::Ended(size_t server, Part part, absl::Status status, bool pr
   const bool moves = delay.has_value() && delay->count() == 0;
   if (delay.has_value() && fleet.MayRetry(moves)) {
     core_->Log(LogLevel::Verbose,
-               "StreamingRead at " + fleet.name(server) + " leaves " +
-                   std::to_string(part.blocks.size()) + " blocks to be asked for again in " +
-                   std::to_string(delay->count()) + " ms: " + std::string(status.message()));
+               "StreamingRead at " + fleet.name(server) + " (request " + ids_.request_id +
+                   ") leaves " + std::to_string(part.blocks.size()) +
+                   " blocks to be asked for again in " + std::to_string(delay->count()) +
+                   " ms: " + std::string(status.message()));
     if (!moves) part.tried.clear();  // who was down may be back after the pause
     return RunAfter(*delay, [self = shared_from_this(), part = std::move(part)]() mutable {
       self->Send(std::move(part));
     });
   }
   const int attempts = part.retry.attempts() - (delay.has_value() ? 1 : 0);
-  const absl::Status reason = Explain(delay.has_value() ? OutOfRetries(status) : status,
-                                      "StreamingRead", fleet.name(server), attempts);
+  const absl::Status reason =
+      Explain(delay.has_value() ? OutOfRetries(status) : status, "StreamingRead",
+              fleet.name(server), attempts, ids_.request_id);
   for (const size_t block : part.blocks) answers_.Answer(block, BlockAnswer{.status = reason});
 }
 

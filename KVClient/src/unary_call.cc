@@ -31,6 +31,7 @@ class UnaryCall final : public CallQueue::Event {
     attempt.lease = fleet.pool(server_).Acquire(request_.load);
     attempt.context.set_deadline(ToSystem(request_.deadline));
     fleet.Authorize(&attempt.context);
+    request_.ids.AddTo(&attempt.context);
     attempt.at_server.emplace(core_->fleet, server_, request_.operation, request_.load,
                               &attempt.context);
     CallQueue& queue = attempt.lease.queue();
@@ -73,10 +74,12 @@ class UnaryCall final : public CallQueue::Event {
     const bool moves = delay.has_value() && delay->count() == 0;
     if (!delay.has_value() || !fleet.MayRetry(moves)) {
       return Finish(Explain(delay.has_value() ? OutOfRetries(status) : status, request_.method,
-                            server, retry_.attempts() - (delay.has_value() ? 1 : 0)));
+                            server, retry_.attempts() - (delay.has_value() ? 1 : 0),
+                            request_.ids.request_id));
     }
-    core_->Log(LogLevel::Verbose, std::string(request_.method) + " at " + server +
-                                      " is tried again in " + std::to_string(delay->count()) +
+    core_->Log(LogLevel::Verbose, std::string(request_.method) + " at " + server + " (request " +
+                                      request_.ids.request_id + ") is tried again in " +
+                                      std::to_string(delay->count()) +
                                       " ms: " + std::string(status.message()));
     if (moves) return Send();
     request_.tried.clear();  // who was down may be back after the pause

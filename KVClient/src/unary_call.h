@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "KVClient/src/call_ids.h"
 #include "KVClient/src/core.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
@@ -40,6 +41,7 @@ struct UnaryRequest {
   int64_t load = 0;          // on the way, in bytes
   Clock::time_point deadline;
   Fleet::Operation operation = Fleet::Operation::kLookup;
+  CallIds ids;
   LocationKeys keys;  // where there are several servers
 
   std::optional<size_t> first;  // the server of the first attempt, where it is chosen already

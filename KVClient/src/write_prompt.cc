@@ -44,6 +44,7 @@ class PromptWriter : public std::enable_shared_from_this<PromptWriter> {
         buffers_(std::move(buffers)),
         completion_id_(call.completion_id),
         deadline_(core_->DeadlineOf(call)),
+        ids_(CallIds::Of(call)),
         digests_(PrefixDigests(tokens)),
         done_(std::move(done)) {
     const auto written = tokens.subspan(first_block * kBlockTokens, buffers_.size() * kBlockTokens);
@@ -81,7 +82,7 @@ class PromptWriter : public std::enable_shared_from_this<PromptWriter> {
         .tokens = std::span(tokens_).subspan(index * kBlockTokens, kBlockTokens),
         .prefix_digest = digests_[block],
         .buffer = buffers_[index]};
-    StartWrite(core_, write, nullptr, deadline_,
+    StartWrite(core_, write, nullptr, deadline_, ids_,
                [self = shared_from_this(), index](absl::StatusOr<::ServerMetrics> result) {
                  self->Written(index, std::move(result));
                });
@@ -128,6 +129,7 @@ class PromptWriter : public std::enable_shared_from_this<PromptWriter> {
   const Buffers buffers_;
   const std::string completion_id_;
   const Clock::time_point deadline_;
+  const CallIds ids_;
   const std::vector<Digest> digests_;  // of all full blocks of the prompt
   std::vector<hash_t> hashes_;         // likewise; never changes once made
   std::vector<Token> tokens_;          // of the blocks given

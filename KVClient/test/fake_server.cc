@@ -200,10 +200,15 @@ class FakeServer::Service : public KVStoreService::Service {
     {
       absl::MutexLock lock(&mutex);
       (ping ? pings : calls) += 1;
-      const auto header = context->client_metadata().find("authorization");
-      authorizations.insert(header == context->client_metadata().end()
-                                ? ""
-                                : std::string(header->second.data(), header->second.size()));
+      const auto text = [context](const char* key) {
+        const auto header = context->client_metadata().find(key);
+        if (header == context->client_metadata().end()) return std::string();
+        return std::string(header->second.data(), header->second.size());
+      };
+      authorizations.insert(text("authorization"));
+      if (!ping) {
+        for (const char* key : {"x-request-id", "traceparent"}) metadata[key].push_back(text(key));
+      }
       if (failures > 0 && !ping) {
         --failures;
         return failure;
@@ -269,6 +274,7 @@ class FakeServer::Service : public KVStoreService::Service {
   int calls ABSL_GUARDED_BY(mutex) = 0;
   int pings ABSL_GUARDED_BY(mutex) = 0;
   std::set<std::string> authorizations ABSL_GUARDED_BY(mutex);
+  std::map<std::string, std::vector<std::string>> metadata ABSL_GUARDED_BY(mutex);
   int streams ABSL_GUARDED_BY(mutex) = 0;
   int most_outstanding ABSL_GUARDED_BY(mutex) = 0;
 };
@@ -360,6 +366,11 @@ int FakeServer::pings() const {
   absl::MutexLock lock(&service_->mutex);
   return service_->pings;
 }
+std::vector<std::string> FakeServer::metadata(const std::string& key) const {
+  absl::MutexLock lock(&service_->mutex);
+  return service_->metadata[key];
+}
+
 std::set<std::string> FakeServer::authorizations() const {
   absl::MutexLock lock(&service_->mutex);
   return service_->authorizations;

@@ -49,6 +49,8 @@ class FakeServer {
   int pings() const;
   // What all calls, streams and pings had as "authorization" so far; "" for none.
   std::set<std::string> authorizations() const;
+  // What unary calls and streams, pings left out, had under that key, in order; "" for none.
+  std::vector<std::string> metadata(const std::string& key) const;
   std::vector<std::string> read() const;  // locations, in order
   std::vector<uint64_t> written() const;  // hashes, in order, those that were there included
   int cancelled() const;                  // unary calls whose client gave them up

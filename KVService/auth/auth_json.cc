@@ -183,13 +183,15 @@ absl::StatusOr<Identity> ParseIdentity(const json& object, const std::string& pl
                       fmt::format("has more than {} bytes", kMaxIdentityNameBytes));
   }
   KV_RETURN_IF_ERROR(ParseProofs(object, place, &identity));
+  KV_RETURN_IF_ERROR(ParseLimits(object, place, &identity.limits));
+  const auto given = object.find("rules");
+  if (given != object.end() && given->is_array() && given->empty()) return identity;
   KV_ASSIGN_OR_RETURN(const json* rules, List(object, "rules", place, kMaxRulesOfIdentity,
                                               "without a rule all is denied"));
   for (size_t i = 0; i < rules->size(); ++i) {
     KV_ASSIGN_OR_RETURN(Rule rule, ParseRule((*rules)[i], ItemOf(place + ".rules", i)));
     identity.rules.push_back(std::move(rule));
   }
-  KV_RETURN_IF_ERROR(ParseLimits(object, place, &identity.limits));
   return identity;
 }
 

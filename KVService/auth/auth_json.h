@@ -12,10 +12,11 @@
 // An identity has tokens, certificate names or both, several of each for the time of a rotation. A
 // token stands here as its SHA-256, in hex: `printf %s "$token" | sha256sum`. A list of a rule must
 // hold something; a name that ends in * is the beginning of names, and "*" is all. What no rule
-// allows is denied, so that a file without identities denies all. `limits` and each of them may be
-// left out: then the identity has its share of the server's (admission/limits.h). `stored_bytes`,
-// of a rule that allows writing, is the most that each of its partitions may hold; of several such
-// rules the most generous counts.
+// allows is denied, so that a file without identities denies all. An identity says so by `"rules":
+// []`, as those may who only administer a server. `limits` and each of them may be left out: then
+// the identity has its share of the server's (admission/limits.h). `stored_bytes`, of a rule that
+// allows writing, is the most that each of its partitions may hold; of several such rules the most
+// generous counts.
 #ifndef KVSERVICE_AUTH_AUTH_JSON_H_
 #define KVSERVICE_AUTH_AUTH_JSON_H_
 

@@ -50,6 +50,15 @@ TEST(ParseAuth, AnEmptyListIsValidAndDeniesAll) {
   EXPECT_TRUE(parsed->empty());
 }
 
+TEST(ParseAuth, AnIdentityMaySayThatItHasNoRules) {
+  const auto parsed = ParseAuth(
+      File(R"({"name":"ops","certificate_names":["ops"],"rules":[],"limits":{"calls":3}})"));
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_TRUE(parsed->front().rules.empty());
+  EXPECT_EQ(parsed->front().limits.calls, 3);
+  EXPECT_FALSE(ParseAuth(File(R"({"name":"ops","certificate_names":["ops"]})")).ok());
+}
+
 TEST(ParseAuth, UnderstandsLimits) {
   const auto parsed = ParseAuth(
       File(R"({"name":"a","token_sha256":[")" + std::string(kHash) +
@@ -103,8 +112,8 @@ TEST(ParseAuth, SaysWhereAndWhat) {
             "identities[0].token_sha256: is empty; leave it out where there is no token");
   EXPECT_EQ(Error(File(IdentityOf(R"("certificate_names":["*.a"],)"))),
             "identities[0].certificate_names[0]: names of certificates are exact, without *");
-  EXPECT_EQ(Error(File(WithToken(""))),
-            "identities[0].rules: is empty; without a rule all is denied");
+  EXPECT_EQ(Error(File(R"({"name":"a","certificate_names":["a"]})")),
+            "identities[0].rules: is missing; without a rule all is denied");
   EXPECT_EQ(RuleError(R"({"containers":["b"],"partitions":["p"],"allow":["read"]})"),
             R"(identities[0].rules[0].accounts: is missing; ["*"] stands for all)");
   EXPECT_EQ(RuleError(R"({"accounts":["a"],"containers":[],"partitions":["p"],"allow":["read"]})"),

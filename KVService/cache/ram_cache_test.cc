@@ -124,5 +124,18 @@ TEST(RamCache, ManyThreadsSeeWholeBlocksOnly) {
   EXPECT_EQ(wrong, 0);
 }
 
+TEST(RamCache, GivesUpWhatASmallerCapacityDoesNotHold) {
+  RamCache cache(10 * kCost);
+  for (uint64_t i = 0; i < 10; ++i) cache.Put(Id(i), Filled(kSize, 'a'), std::nullopt);
+  cache.SetCapacity(4 * kCost);
+  EXPECT_EQ(cache.usage().blocks, 4u);
+  EXPECT_EQ(cache.usage().capacity_bytes, 4 * kCost);
+  for (uint64_t i = 10; i < 30; ++i) cache.Put(Id(i), Filled(kSize, 'a'), std::nullopt);
+  EXPECT_EQ(cache.usage().blocks, 4u);
+  cache.SetCapacity(8 * kCost);
+  for (uint64_t i = 30; i < 50; ++i) cache.Put(Id(i), Filled(kSize, 'a'), std::nullopt);
+  EXPECT_EQ(cache.usage().blocks, 8u);
+}
+
 }  // namespace
 }  // namespace kvstore

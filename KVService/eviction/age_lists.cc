@@ -140,6 +140,25 @@ uint32_t AgeLists::OldestOrphan() const {
   return slot == kOrphans ? kNone : slot;
 }
 
+void AgeLists::Visit(const ReuseModel& model, absl::FunctionRef<bool(uint32_t)> visit) const {
+  std::vector<std::pair<float, uint32_t>> lists;  // by worth
+  for (size_t place = 0; place < used_; ++place) {
+    const int bucket = ReuseModel::AgeBucket(MiddleAge(place));
+    for (int c = 0; c < ReuseModel::kClasses; ++c) {
+      const uint32_t end = EndOf(order_[place], c);
+      if (Hotter(end) != end) lists.emplace_back(model.Worth(c, bucket), end);
+    }
+  }
+  std::stable_sort(lists.begin(), lists.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  lists.insert(lists.begin(), {0, kOrphans});
+  for (const auto& [worth, end] : lists) {
+    for (uint32_t at = Hotter(end); at != end; at = Hotter(at)) {
+      if (!visit(at)) return;
+    }
+  }
+}
+
 void AgeLists::CountWatched(ReuseModel::Watched* watched) const {
   for (auto& of_class : *watched) of_class.fill(0);
   for (size_t place = 0; place < used_; ++place) {

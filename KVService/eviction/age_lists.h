@@ -13,6 +13,7 @@
 
 #include "KVCommon/chunked_vector.h"
 #include "KVService/eviction/reuse_model.h"
+#include "absl/functional/function_ref.h"
 
 namespace kvstore {
 
@@ -86,6 +87,9 @@ class AgeLists {
   // The coldest of the list that is worth least; kNone where all are empty. Orphans do not count.
   uint32_t Coldest(const ReuseModel& model) const;
   uint32_t OldestOrphan() const;
+  // Orphans, oldest first, then all others, from the list that is worth least on and in each from
+  // the coldest on, until `visit` returns false; which must change nothing.
+  void Visit(const ReuseModel& model, absl::FunctionRef<bool(uint32_t slot)> visit) const;
 
   // Counts the watched blocks of each class and age.
   void Watch(int block_class, uint32_t age, int change) {

@@ -65,6 +65,12 @@ class PrefixPolicy {
   // in until Erase.
   std::optional<uint32_t> Victim();
 
+  // The same for who gives up only some: all slots none of whose children are in, in about the
+  // order that Victim would name them, until `visit` returns false; which must change nothing.
+  void VisitVictims(absl::FunctionRef<bool(uint32_t slot)> visit) const {
+    lists_.Visit(model_, visit);
+  }
+
   size_t memory_bytes() const;
 
  private:

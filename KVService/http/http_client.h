@@ -38,7 +38,8 @@ struct HttpRequest {
   HttpHeaders headers;
   std::vector<Slice> body;  // sent one behind the other, without being joined
   absl::Time deadline = absl::InfiniteFuture();
-  std::shared_ptr<Cancellation> cancellation;                 // as Cancel, unless null
+  std::shared_ptr<Cancellation> cancellation;  // as Cancel, unless null
+  std::shared_ptr<const Origin> origin;  // whose call it is for; not sent by the client itself
   absl::Duration connect_timeout = absl::InfiniteDuration();  // where shorter than the client's
   bool direct = false;                       // past the client's proxy: link-local services
   size_t expected_response_bytes = 0;        // where the server may not say; a hint

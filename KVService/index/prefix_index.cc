@@ -199,6 +199,15 @@ uint64_t PrefixIndex::FootprintOfAccount(std::string_view account) const {
   return kib * 1024;
 }
 
+uint64_t PrefixIndex::FootprintOfContainer(const Container& container) const {
+  absl::ReaderMutexLock lock(&mutex_);
+  uint64_t kib = 0;
+  for (const SpaceInfo& space : spaces_) {
+    if (space.container == container) kib += space.footprint_kib;
+  }
+  return kib * 1024;
+}
+
 uint64_t PrefixIndex::FootprintOf(const BlockId& id) const {
   absl::ReaderMutexLock lock(&mutex_);
   const std::optional<uint32_t> slot = FindSlot(id);
@@ -404,6 +413,31 @@ std::vector<PrefixIndex::Removed> PrefixIndex::RemoveLeastWorth(uint64_t bytes) 
     const size_t before = removed.size();
     RemoveSlot(*slot, &removed);
     for (size_t i = before; i < removed.size(); ++i) freed += removed[i].footprint;
+  }
+  return removed;
+}
+
+std::vector<PrefixIndex::Removed> PrefixIndex::RemoveLeastWorth(const Container& container,
+                                                                uint64_t bytes, size_t blocks) {
+  constexpr size_t kMostLookedAt = 1'000'000;
+  absl::MutexLock lock(&mutex_);
+  std::vector<Handle> victims;
+  uint64_t freed = 0;
+  size_t looked_at = 0;
+  if (bytes > 0 && blocks > 0) {
+    policy_.VisitVictims([&](uint32_t slot) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      if (spaces_[entries_[slot].space].container == container) {
+        victims.push_back(HandleOfSlot(slot));
+        freed += uint64_t{entries_[slot].footprint_kib} * 1024;
+      }
+      return freed < bytes && victims.size() < blocks && ++looked_at < kMostLookedAt;
+    });
+  }
+  std::vector<Removed> removed;
+  for (const Handle victim : victims) {
+    const auto slot = static_cast<uint32_t>(victim);
+    // One may have taken the next with it.
+    if (HandleOfSlot(slot) == victim) RemoveSlot(slot, &removed);
   }
   return removed;
 }

@@ -104,6 +104,10 @@ class PrefixIndex {
   // their way out, or nothing is left.
   std::vector<Removed> RemoveLeastWorth(uint64_t bytes);
 
+  // The same of one container's blocks, `blocks` of them at most. It looks at the coldest million
+  // only, so there may be more.
+  std::vector<Removed> RemoveLeastWorth(const Container& container, uint64_t bytes, size_t blocks);
+
   // Removes the blocks that are least worth keeping until at most `blocks` are left. How many it
   // removed.
   size_t ShrinkTo(size_t blocks);
@@ -112,7 +116,8 @@ class PrefixIndex {
 
   // Sums of footprints, each rounded up to KiB.
   uint64_t FootprintOf(const Space& space) const;
-  uint64_t FootprintOfAccount(std::string_view account) const;  // walks all spaces
+  uint64_t FootprintOfAccount(std::string_view account) const;      // walks all spaces
+  uint64_t FootprintOfContainer(const Container& container) const;  // likewise
   // 0 where it is not there.
   uint64_t FootprintOf(const BlockId& id) const;
 

@@ -13,7 +13,8 @@
 
 namespace kvstore {
 
-RpcLog::RpcLog(bool enabled, std::chrono::milliseconds slow_from) : slow_(slow_from) {
+RpcLog::RpcLog(bool enabled, std::chrono::milliseconds slow_from, SpanExporter* spans)
+    : slow_(slow_from), spans_(spans) {
   if (!enabled) return;
   thread_ = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
   logger_ = std::make_shared<spdlog::async_logger>(
@@ -53,6 +54,9 @@ RpcLog::~RpcLog() {
 MetricFamilies RpcLog::Metrics() const {
   MetricFamilies families = metrics_.Collect();
   for (MetricFamily& family : tenants_.Collect()) families.push_back(std::move(family));
+  if (spans_ != nullptr) {
+    for (MetricFamily& family : spans_->Metrics()) families.push_back(std::move(family));
+  }
   return families;
 }
 
@@ -67,6 +71,12 @@ void RpcLog::Write(const RpcRecord& record) {
   }
   if (!record.identity.empty()) {
     id += ",\"identity\":" + nlohmann::json(record.identity).dump();
+  }
+  if (record.origin != nullptr) {
+    id += ",\"request_id\":" + nlohmann::json(record.origin->request_id.view()).dump();
+    if (record.origin->trace.has_trace()) {
+      id += ",\"trace_id\":\"" + Hex(record.origin->trace.trace_id) + '"';
+    }
   }
   logger_->info(
       R"("rpc":"{}","code":"{}","storage_latency_us":{},"total_latency_us":{},"overhead_us":{},"blocks":{},"found":{},"bytes":{}{})",

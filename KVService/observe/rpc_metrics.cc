@@ -3,27 +3,13 @@
 #include <algorithm>
 #include <string>
 
-#include "KVService/observe/rpc_record.h"
-
 namespace kvstore {
 
 namespace {
 
-constexpr std::array<std::string_view, RpcMetrics::kCodes> kCodeNames = {
-    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
-    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
-    "DATA_LOSS", "UNAUTHENTICATED"};
-constexpr size_t kUnknown = 2;
-
 size_t MethodOf(std::string_view name) {
   return std::find(RpcMetrics::kMethods.begin(), RpcMetrics::kMethods.end(), name) -
          RpcMetrics::kMethods.begin();
-}
-
-size_t CodeOf(std::string_view name) {
-  const size_t code = std::find(kCodeNames.begin(), kCodeNames.end(), name) - kCodeNames.begin();
-  return code < kCodeNames.size() ? code : kUnknown;
 }
 
 // Divided, since 1e-6 is no exact factor: 0.0001 is to be shown as that.
@@ -59,7 +45,7 @@ void RpcMetrics::Count(const RpcRecord& record) {
   const size_t index = MethodOf(record.rpc);
   if (index == kMethods.size()) return;
   Method& method = MyShard().methods[index];
-  const size_t code = CodeOf(record.code);
+  const size_t code = GrpcCodeOf(record.code);
   Add(method.codes[code], 1);
   method.total.Add(record.total_us);
   method.storage.Add(record.storage_us);
@@ -101,7 +87,7 @@ MetricFamily RpcMetrics::Calls() const {
       // A success that has not happened is shown, so that rates begin at zero.
       if (sum == 0 && code != 0) continue;
       family.samples.push_back(
-          {{{"method", std::string(kMethods[method])}, {"code", std::string(kCodeNames[code])}},
+          {{{"method", std::string(kMethods[method])}, {"code", std::string(kGrpcCodes[code])}},
            static_cast<double>(sum)});
     }
   }

@@ -8,10 +8,9 @@
 #include <string_view>
 
 #include "KVService/observe/metrics.h"
+#include "KVService/observe/rpc_record.h"
 
 namespace kvstore {
-
-struct RpcRecord;
 
 // Where a block was found, in the order of RpcMetrics::kTierNames.
 enum class ReadTier { kRam, kDisk, kAzure };
@@ -30,7 +29,7 @@ class RpcMetrics {
 
   static constexpr std::array<std::string_view, 4> kMethods = {"Lookup", "Read", "StreamingRead",
                                                                "Write"};
-  static constexpr size_t kCodes = 17;  // gRPC's
+  static constexpr size_t kCodes = kGrpcCodes.size();
   static constexpr std::array<std::string_view, 3> kTierNames = {"ram", "disk", "azure"};
   // Upper bounds of latency, in microseconds.
   static constexpr std::array<int64_t, 18> kBounds = {

@@ -3,11 +3,30 @@
 #define KVSERVICE_OBSERVE_RPC_RECORD_H_
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "KVCommon/origin.h"
 
 namespace kvstore {
+
+// gRPC's names of its status codes, by number.
+inline constexpr std::array<std::string_view, 17> kGrpcCodes = {
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
+inline constexpr size_t kUnknownGrpcCode = 2;
+
+inline size_t GrpcCodeOf(std::string_view name) {
+  const size_t code = std::find(kGrpcCodes.begin(), kGrpcCodes.end(), name) - kGrpcCodes.begin();
+  return code < kGrpcCodes.size() ? code : kUnknownGrpcCode;
+}
 
 // Where a call's time went, in microseconds. Of a StreamingRead, whose blocks are fetched together:
 // the longest that a block took there. What is in none of them is the server's own work.
@@ -25,7 +44,17 @@ struct RpcStages {
   }
 };
 
+// A part of a call's time, in microseconds since the call came. `name` has static storage.
+struct TimedStage {
+  std::string_view name;
+  int64_t from_us = 0;
+  int64_t until_us = 0;
+};
+
 struct RpcRecord {
+  // Of a StreamingRead there may be one a block.
+  static constexpr size_t kMostTimed = 128;
+
   std::string_view rpc;
   std::string_view code;  // gRPC's name for the status
   int64_t storage_us = 0;
@@ -36,6 +65,26 @@ struct RpcRecord {
   std::string completion_id;
   std::string identity;  // empty where callers are not asked who they are
   RpcStages stages;
+
+  std::shared_ptr<const Origin> origin;  // null where nobody asked
+  // The stages one by one, of a call whose spans are kept.
+  bool timed = false;
+  std::vector<TimedStage> timeline;
+  int64_t untimed = 0;  // those beyond kMostTimed
+
+  void Time(std::string_view name, int64_t from_us, int64_t until_us) {
+    if (!timed || until_us <= from_us) return;
+    if (timeline.size() == kMostTimed) {
+      ++untimed;
+    } else {
+      timeline.push_back({name, std::max<int64_t>(from_us, 0), until_us});
+    }
+  }
+  // What `of` spent at the storage, which has just answered.
+  void TimeStorage(const RpcStages& of, int64_t until_us) {
+    Time("disk", until_us - of.disk_us, until_us);
+    Time("azure", until_us - of.azure_us, until_us);
+  }
 };
 
 }  // namespace kvstore

@@ -17,6 +17,15 @@ std::string Quoted(const std::string& text) {
       .dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
 }
 
+std::string RequestIdOf(const RpcRecord& record) {
+  return record.origin == nullptr ? "" : std::string(record.origin->request_id.view());
+}
+
+std::string TraceIdOf(const RpcRecord& record) {
+  if (record.origin == nullptr || !record.origin->trace.has_trace()) return "";
+  return Hex(record.origin->trace.trace_id);
+}
+
 double Ms(int64_t us) { return static_cast<double>(us) / 1e3; }
 
 }  // namespace
@@ -27,8 +36,9 @@ void SlowRequests::SetLeast() {
 
 void SlowRequests::Keep(const RpcRecord& record, int64_t total_us) {
   SlowRequest request{
-      absl::Now(),   record.rpc,    record.code,  total_us,
-      record.stages, record.blocks, record.bytes, record.identity.substr(0, kMaxIdentityBytes)};
+      absl::Now(),        record.rpc,    record.code,  total_us,
+      record.stages,      record.blocks, record.bytes, record.identity.substr(0, kMaxIdentityBytes),
+      RequestIdOf(record)};
   absl::MutexLock lock(&mutex_);
   if (list_.size() == kKept) {
     if (list_.back().total_us >= total_us) return;  // another was quicker to come in
@@ -53,11 +63,13 @@ void SlowRequests::Log(const RpcRecord& record, int64_t total_us) {
   const RpcStages& stages = record.stages;
   spdlog::warn(
       "slow request rpc={} code={} total_ms={:.1f} admission_ms={:.1f} receiving_ms={:.1f} "
-      "disk_ms={:.1f} azure_ms={:.1f} sending_ms={:.1f} blocks={} bytes={}{}{}",
+      "disk_ms={:.1f} azure_ms={:.1f} sending_ms={:.1f} blocks={} bytes={}{}{}{}{}",
       record.rpc, record.code, Ms(total_us), Ms(stages.admission_us), Ms(stages.receiving_us),
       Ms(stages.disk_us), Ms(stages.azure_us), Ms(stages.sending_us), record.blocks, record.bytes,
       record.completion_id.empty() ? "" : " completion_id=" + Quoted(record.completion_id),
-      record.identity.empty() ? "" : " identity=" + Quoted(record.identity));
+      record.identity.empty() ? "" : " identity=" + Quoted(record.identity),
+      record.origin == nullptr ? "" : " request_id=" + Quoted(RequestIdOf(record)),
+      TraceIdOf(record).empty() ? "" : " trace_id=" + TraceIdOf(record));
 }
 
 void SlowRequests::Expire(absl::Time now) {

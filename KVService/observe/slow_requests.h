@@ -26,6 +26,7 @@ struct SlowRequest {
   int64_t blocks = 0;
   int64_t bytes = 0;
   std::string identity;  // at most kMaxIdentityBytes of it
+  std::string request_id;
 };
 
 // Thread-safe. A call that is quicker than all in the full list costs one comparison.

@@ -127,7 +127,8 @@ Object SlowJson(const std::vector<SlowRequest>& requests) {
                     {"rest_ms", ms(std::max<int64_t>(request.total_us - known, 0))},
                     {"blocks", request.blocks},
                     {"bytes", request.bytes},
-                    {"tenant", request.identity}});
+                    {"tenant", request.identity},
+                    {"request_id", request.request_id}});
   }
   return list;
 }

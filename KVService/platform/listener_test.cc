@@ -9,14 +9,18 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "KVService/platform/temp_dir.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 
@@ -180,6 +184,55 @@ TEST(ListenerTest, GoesOnWhenDescriptorsComeBack) {
   ::close(waiting);
   ::close(client);
   spdlog::set_default_logger(before);
+}
+
+TEST(ListenerTest, UnderstandsAddresses) {
+  const auto port = Listener::Parse("127.0.0.1:50052");
+  ASSERT_TRUE(port.ok());
+  EXPECT_EQ(port->host, "127.0.0.1");
+  EXPECT_EQ(port->port, 50052);
+  EXPECT_EQ(Listener::Parse("[::1]:0")->host, "[::1]");
+  EXPECT_EQ(Listener::Parse("unix:/run/a:1")->unix_path, "/run/a:1");
+  for (const std::string& bad :
+       {std::string("unix:"), "unix:/" + std::string(200, 'x'), std::string("host"),
+        std::string(":1"), std::string("host:"), std::string("host:65536"), std::string("host:-1"),
+        std::string("host:1x"), std::string("::1:50052"), std::string()}) {
+    EXPECT_EQ(Listener::Parse(bad).status().code(), absl::StatusCode::kInvalidArgument) << bad;
+  }
+}
+
+TEST(ListenerTest, ASocketInTheFileSystem) {
+  const testing::TempDir directory;
+  const std::string path = directory.path() + "/socket";
+  const auto connect = [&] {
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, path.c_str());
+    EXPECT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    return fd;
+  };
+  Taken taken;
+  auto listener = *Listener::Open({.unix_path = path});
+  struct stat found;
+  ASSERT_EQ(::stat(path.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode, S_IFSOCK | 0600);
+  listener->Run([&](int fd) { taken.Add(fd); });
+  const int client = connect();
+  EXPECT_TRUE(taken.Await(1));
+  ::close(client);
+  EXPECT_FALSE(Listener::Open({.unix_path = path}).ok()) << "somebody listens there";
+  listener.reset();
+  EXPECT_NE(::stat(path.c_str(), &found), 0) << "it is left behind";
+
+  // What a process left that was killed.
+  const int stale = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, path.c_str());
+  ASSERT_EQ(::bind(stale, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ::close(stale);
+  EXPECT_TRUE(Listener::Open({.unix_path = path}).ok());
 }
 
 }  // namespace

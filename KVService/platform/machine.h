@@ -21,6 +21,9 @@ void RaiseOpenFileLimit();
 // such a thing.
 void LowerThreadPriority();
 
+// By which the network may know it; empty where the system does not say.
+std::string HostName();
+
 // Whether the system brings WinHTTP.
 bool HasWinHttp();
 

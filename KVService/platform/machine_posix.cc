@@ -48,6 +48,11 @@ void LowerThreadPriority() {
 #endif
 }
 
+std::string HostName() {
+  char name[256] = {};  // zeros behind what is cut
+  return gethostname(name, sizeof name - 1) == 0 ? name : "";
+}
+
 bool HasWinHttp() { return false; }
 
 }  // namespace kvstore

@@ -52,7 +52,11 @@ absl::Status AdmitCall(const AccessControl* access, Admission& admission,
   return admission.Admit(connection, (*caller)->name(), (*caller)->limits(), call);
 }
 
-void AddRetryHint(const absl::Status& status, grpc::ServerContext* context) {
+void AddFailureMetadata(const absl::Status& status, const Origin* origin,
+                        grpc::ServerContext* context) {
+  if (!status.ok() && origin != nullptr) {
+    context->AddTrailingMetadata(kRequestIdKey, std::string(origin->request_id.view()));
+  }
   if (!absl::IsResourceExhausted(status)) return;
   context->AddTrailingMetadata("grpc-retry-pushback-ms", std::to_string(RetryHint(status).count()));
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "KVCommon/origin.h"
 #include "KVService/admission/admission.h"
 #include "KVService/auth/access_control.h"
 #include "KVService/store/chunk_store.h"
@@ -24,8 +25,10 @@ absl::Status AdmitCall(const AccessControl* access, Admission& admission,
                        const grpc::ServerContext& context, std::optional<Caller>* caller,
                        Admission::Call* call);
 
-// Tells the client when to try again, where the status says that it may. For before the call ends.
-void AddRetryHint(const absl::Status& status, grpc::ServerContext* context);
+// Tells the client of a call that failed its request id, and when to try again, where the status
+// says that it may. For before the call ends; nothing where it went well. `origin` may be null.
+void AddFailureMetadata(const absl::Status& status, const Origin* origin,
+                        grpc::ServerContext* context);
 
 // Looks at a block that was read, where its location could not tell all: see kByName.
 struct ReadGuard {

@@ -145,7 +145,11 @@ grpc::Status AdminService::Stats(grpc::ServerContext* context, const admin::Stat
     const auto uptime = std::chrono::steady_clock::now() - start_;
     response->set_uptime_ms(std::chrono::duration_cast<std::chrono::milliseconds>(uptime).count());
     for (const MetricFamily& family : target_.metrics()) AddFamily(family, response);
-    for (const auto& [name, value] : target_.facts) (*response->mutable_facts())[name] = value;
+    for (const auto& [name, value] : target_.facts) {
+      admin::Fact* const fact = response->add_facts();
+      fact->set_name(name);
+      fact->set_value(value);
+    }
     return absl::OkStatus();
   });
 }

@@ -41,6 +41,12 @@ grpc::ByteBuffer AnswerLookup(const ChunkStore::LookupResult& result,
   return ToByteBuffer(encoded);
 }
 
+// Of a call that the storage has just answered.
+void TimeStorage(UnaryCall* call) {
+  if (!call->record.timed) return;
+  call->record.TimeStorage(call->record.stages, call->watch().elapsed_us());
+}
+
 struct ParsedWrite {
   Container container;
   wire::WriteRequest request;
@@ -123,17 +129,19 @@ void KVService::OnLookup(UnaryCall* call) {
     const absl::Status may = call->caller()->Check(Right::kRead, *container, lookup.partition_key);
     if (!may.ok()) return call->Finish(may);
   }
-  store_.Lookup(*container, {lookup.partition_key, lookup.tokens, lookup.precomputed_hashes},
-                call->deadline(),
-                [call, shared = store_.shared()](absl::StatusOr<ChunkStore::LookupResult> result) {
-                  if (!result.ok()) return call->Finish(result.status());
-                  call->record.found = static_cast<int64_t>(result->blocks.size());
-                  call->record.storage_us = result->storage_us;
-                  call->record.stages.AtStorage(shared, result->storage_us);
-                  call->response =
-                      AnswerLookup(*result, call->watch().Metrics(result->storage_us), shared);
-                  call->Finish(absl::OkStatus());
-                });
+  store_.Lookup(
+      *container, {lookup.partition_key, lookup.tokens, lookup.precomputed_hashes},
+      call->deadline(),
+      [call, shared = store_.shared()](absl::StatusOr<ChunkStore::LookupResult> result) {
+        if (!result.ok()) return call->Finish(result.status());
+        call->record.found = static_cast<int64_t>(result->blocks.size());
+        call->record.storage_us = result->storage_us;
+        call->record.stages.AtStorage(shared, result->storage_us);
+        TimeStorage(call);
+        call->response = AnswerLookup(*result, call->watch().Metrics(result->storage_us), shared);
+        call->Finish(absl::OkStatus());
+      },
+      call->record.origin);
 }
 
 void KVService::OnRead(UnaryCall* call) {
@@ -145,6 +153,7 @@ void KVService::OnRead(UnaryCall* call) {
                        &log = log_](absl::StatusOr<ChunkStore::ReadResult> result) {
     if (call->read_guard != nullptr) call->read_guard->Check(&result);
     AddStorageTime(result, call->watch(), shared, &log, &call->record.stages);
+    TimeStorage(call);
     if (!result.ok() && !absl::IsNotFound(result.status())) {
       return call->Finish(result.status());
     }
@@ -157,7 +166,8 @@ void KVService::OnRead(UnaryCall* call) {
     call->read_guard = *std::move(guard);
   }
   // The call lives until this returns, however soon it is answered.
-  call->store_read = store_.Read(read->container, read->location, call->deadline(), answer);
+  call->store_read =
+      store_.Read(read->container, read->location, call->deadline(), answer, call->record.origin);
 }
 
 void KVService::OnWrite(UnaryCall* call) {
@@ -177,6 +187,7 @@ void KVService::OnWrite(UnaryCall* call) {
         if (!result.ok()) return call->Finish(result.status());
         call->record.storage_us = result->storage_us;
         call->record.stages.AtStorage(remotely, result->storage_us);
+        TimeStorage(call);
         call->record.found = result->stored ? 0 : 1;
         wire::WriteResponse written;
         written.success = true;
@@ -184,7 +195,7 @@ void KVService::OnWrite(UnaryCall* call) {
         call->response = ToByteBuffer(wire::Encode(written));
         call->Finish(absl::OkStatus());
       },
-      static_cast<uint64_t>(quota));
+      static_cast<uint64_t>(quota), call->record.origin);
 }
 
 }  // namespace kvstore

@@ -5,6 +5,7 @@
 #include "KVCommon/limits.h"
 #include "KVCommon/status_macros.h"
 #include "KVService/rpc/byte_buffer.h"
+#include "KVService/rpc/call_origin.h"
 #include "KVService/rpc/kv_service.h"
 
 namespace kvstore {
@@ -83,6 +84,7 @@ void ReadStream::Began(bool ok) {
   {
     absl::MutexLock lock(&mutex_);
     record_.rpc = "StreamingRead";
+    SetOrigin(context_, service_.log().spans(), &record_);
     if (caller) record_.identity = caller->name();
     if (!admitted.ok()) {
       status_ = admitted;
@@ -104,6 +106,7 @@ void ReadStream::Received(bool ok) {
   if (read.ok()) guard = Guard(*read);
   if (!guard.ok() && !absl::IsNotFound(guard.status())) read = guard.status();
   uint64_t sequence = 0;
+  std::shared_ptr<const Origin> origin;
   Actions actions;
   {
     absl::MutexLock lock(&mutex_);
@@ -113,6 +116,7 @@ void ReadStream::Received(bool ok) {
       if (ok) status_ = read.status();
     } else {
       sequence = first_ + slots_.size();
+      origin = record_.origin;
       slots_.emplace_back();
       if (guard.ok()) slots_.back().guard = *std::move(guard);
       ++pending_;
@@ -126,11 +130,12 @@ void ReadStream::Received(bool ok) {
   // The slot is not ready, which keeps the stream until the store has called back.
   if (!guard.ok()) return Fetched(sequence, guard.status());
   // The stream lives until this returns, however soon it is answered.
-  const uint64_t number =
-      service_.store().Read(read->container, read->location, deadline_,
-                            [this, sequence](absl::StatusOr<ChunkStore::ReadResult> result) {
-                              Fetched(sequence, std::move(result));
-                            });
+  const uint64_t number = service_.store().Read(
+      read->container, read->location, deadline_,
+      [this, sequence](absl::StatusOr<ChunkStore::ReadResult> result) {
+        Fetched(sequence, std::move(result));
+      },
+      std::move(origin));
   bool abandon = false;
   {
     absl::MutexLock lock(&mutex_);
@@ -168,6 +173,7 @@ void ReadStream::Fetched(uint64_t sequence, absl::StatusOr<ChunkStore::ReadResul
     Answer& answer = slot.answer;
     AddStorageTime(result, answer.watch, service_.store().shared(), &service_.log(),
                    &answer.stages);
+    if (record_.timed) record_.TimeStorage(answer.stages, watch_.elapsed_us());
     slot.response = AnswerRead(result, answer.watch, &record_);
     answer.bytes = static_cast<int64_t>(slot.response.Length());
     answer.ready_us = answer.watch.elapsed_us();
@@ -254,6 +260,7 @@ ReadStream::Actions ReadStream::Next() {
   }
   if ((no_more_requests_ || broken_) && slots_.empty() && !writing_ && !reading_) {
     actions.finish = finished_ = true;
+    actions.origin = record_.origin;
     actions.status = broken_ ? absl::CancelledError("the client went away") : status_;
   }
   return actions;
@@ -263,7 +270,7 @@ void ReadStream::Perform(const Actions& actions) {
   if (actions.write) Write(actions.bytes);
   if (actions.read) stream_.Read(&request_, received_.tag());
   if (!actions.finish) return;
-  AddRetryHint(actions.status, &context_);
+  AddFailureMetadata(actions.status, actions.origin.get(), &context_);
   stream_.Finish(ToGrpc(actions.status), finished_step_.tag());
 }
 
@@ -286,6 +293,7 @@ void ReadStream::Finished(bool ok) {
     record_.total_us = watch_.elapsed_us();
     service_.log().Write(record_);
     if (!broken_) LogFailure(record_, status_);
+    if (record_.timed) service_.log().spans()->Export(record_, record_.total_us);
   }
   End();
 }

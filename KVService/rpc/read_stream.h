@@ -95,6 +95,7 @@ class ReadStream final {
     bool finish = false;
     int64_t bytes = 0;  // to be written
     absl::Status status;
+    std::shared_ptr<const Origin> origin;
   };
 
   ReadStream(KVService* service, grpc::ServerCompletionQueue* queue);

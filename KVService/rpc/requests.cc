@@ -54,41 +54,24 @@ grpc::Status ToGrpc(const absl::Status& status) {
 }
 
 std::string_view CodeName(absl::StatusCode code) {
-  static constexpr std::string_view kNames[] = {"OK",
-                                                "CANCELLED",
-                                                "UNKNOWN",
-                                                "INVALID_ARGUMENT",
-                                                "DEADLINE_EXCEEDED",
-                                                "NOT_FOUND",
-                                                "ALREADY_EXISTS",
-                                                "PERMISSION_DENIED",
-                                                "RESOURCE_EXHAUSTED",
-                                                "FAILED_PRECONDITION",
-                                                "ABORTED",
-                                                "OUT_OF_RANGE",
-                                                "UNIMPLEMENTED",
-                                                "INTERNAL",
-                                                "UNAVAILABLE",
-                                                "DATA_LOSS",
-                                                "UNAUTHENTICATED"};
   const auto index = static_cast<size_t>(code);
-  return index < std::size(kNames) ? kNames[index] : "UNKNOWN";
+  return index < kGrpcCodes.size() ? kGrpcCodes[index] : kGrpcCodes[kUnknownGrpcCode];
 }
 
 void LogFailure(const RpcRecord& call, const absl::Status& status) {
+  if (status.ok()) return;
+  const std::string id(call.origin == nullptr ? "-" : call.origin->request_id.view());
   switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return;
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kInternal:
     case absl::StatusCode::kUnknown:
     case absl::StatusCode::kDataLoss:
-      spdlog::error("call failed rpc={} code={} error=\"{}\"", call.rpc, CodeName(status.code()),
-                    std::string(status.message()));
+      spdlog::error("call failed rpc={} code={} request_id={} error=\"{}\"", call.rpc,
+                    CodeName(status.code()), id, std::string(status.message()));
       return;
     default:
-      spdlog::debug("call refused rpc={} code={} error=\"{}\"", call.rpc, CodeName(status.code()),
-                    std::string(status.message()));
+      spdlog::debug("call refused rpc={} code={} request_id={} error=\"{}\"", call.rpc,
+                    CodeName(status.code()), id, std::string(status.message()));
   }
 }
 

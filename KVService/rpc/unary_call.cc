@@ -1,5 +1,6 @@
 #include "KVService/rpc/unary_call.h"
 
+#include "KVService/rpc/call_origin.h"
 #include "KVService/rpc/kv_service.h"
 
 namespace kvstore {
@@ -26,7 +27,8 @@ void UnaryCall::Happened(bool ok) {
   if (state_ == kRunning) {
     const int64_t total_us = watch_.elapsed_us();
     record.stages.sending_us = total_us - answered_us_;
-    service_->log().slow().Ended(record, total_us);
+    record.Time("sending", answered_us_, total_us);
+    service_->log().Ended(record, total_us);
     service_->gate().Leave();
   }
   End();
@@ -44,6 +46,7 @@ void UnaryCall::End() {
 void UnaryCall::Came() {
   Await(method_, service_, queue_);
   watch_ = Stopwatch();
+  SetOrigin(context_, service_->log().spans(), &record);
   if (const CallGate::State gate = service_->gate().Enter(); gate != CallGate::State::kOpen) {
     state_ = kRefused;
     return Finish(NotLetIn(gate));
@@ -61,6 +64,7 @@ void UnaryCall::Came() {
       &admitted_, [this] { context_.TryCancel(); },
       [this] {
         record.stages.admission_us = watch_.elapsed_us();
+        record.Time("admission", 0, record.stages.admission_us);
         stream_.Read(&request_, tag());
       });
   if (waits.ok()) return;
@@ -74,8 +78,11 @@ void UnaryCall::Received(bool ok) {
   if (!ok) return Finish(absl::CancelledError("no request came"));
   const int64_t received_us = watch_.elapsed_us();
   record.stages.receiving_us = received_us - record.stages.admission_us;
+  record.Time("receiving", record.stages.admission_us, received_us);
   RunInTurn(admitted_.party(), static_cast<int64_t>(request_.Length()), [this, received_us] {
-    record.stages.admission_us += watch_.elapsed_us() - received_us;
+    const int64_t now_us = watch_.elapsed_us();
+    record.stages.admission_us += now_us - received_us;
+    record.Time("admission", received_us, now_us);
     Handle();
   });
 }
@@ -106,7 +113,7 @@ void UnaryCall::Send(const absl::Status& status) {
   service_->log().Write(record);
   LogFailure(record, status);
   if (status.ok()) return stream_.Finish(response, grpc::Status::OK, tag());
-  AddRetryHint(status, &context_);
+  AddFailureMetadata(status, record.origin.get(), &context_);
   stream_.FinishWithError(ToGrpc(status), tag());
 }
 

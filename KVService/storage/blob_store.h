@@ -72,7 +72,7 @@ class BlobStore {
   // Stores the blob under a name that nothing has yet: of any number of racing puts one wins and
   // the others get ALREADY_EXISTS. OK says that the blob is as durable as the store promises, and
   // that a crash at any instant leaves the whole blob or none.
-  virtual void Put(BlobId id, Blob blob, absl::Time deadline,
+  virtual void Put(BlobId id, Blob blob, Patience patience,
                    absl::AnyInvocable<void(absl::Status) &&> done) = 0;
 
   // The whole blob, its checksum verified. CANCELLED where it takes long and is cancelled
@@ -89,7 +89,7 @@ class BlobStore {
 
   // The blobs whose names begin with `prefix`, at most `limit`, from the store itself. A store on a
   // disk answers before the call returns, and blocks on it.
-  virtual void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  virtual void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                           Done<std::vector<BlobInfo>> done) = 0;
 
   virtual BlobStoreUsage Usage() const = 0;

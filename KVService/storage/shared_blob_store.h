@@ -59,10 +59,16 @@ class SharedBlobStore : public BlobStore {
                          absl::FunctionRef<void(size_t)> /*found*/) const {}
 
   // What List would say of one blob. NOT_FOUND where there is none.
-  virtual void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) = 0;
+  virtual void Stat(BlobId id, Patience patience, Done<BlobInfo> done) = 0;
 
   // Tells all who follow the container that a blob is gone, as somebody found who asked for it.
   virtual void TellGone(const BlobId& id) = 0;
+
+  // The right to keep a container in order, which one server has at a time; for `seconds`, 15 to
+  // 60, from now on; asked again it is renewed. Given back by Close. ABORTED while another has it.
+  // Blocks on the network.
+  virtual absl::Status Lease(const std::string& account, const std::string& container,
+                             int seconds) = 0;
 
   // Visits the blobs that this process holds and the others cannot see yet, as List.
   virtual absl::Status ListUnshared(const std::function<void(BlobInfo)>& visit) = 0;

@@ -28,6 +28,7 @@ struct ChunkStore::Fetching {
   bool begun = false;
   std::shared_ptr<Cancellation> cancellation = std::make_shared<Cancellation>();
   std::vector<ReadWaiter> waiters;
+  std::shared_ptr<const Origin> origin;  // the first waiter's
 };
 
 absl::StatusOr<std::unique_ptr<ChunkStore>> ChunkStore::Open(ChunkStoreOptions options,
@@ -132,7 +133,8 @@ void ChunkStore::End() {
 // ---- Read
 
 uint64_t ChunkStore::Read(const Container& container, std::string_view location,
-                          absl::Time deadline, ReadDone done) {
+                          absl::Time deadline, ReadDone done,
+                          std::shared_ptr<const Origin> origin) {
   const uint64_t number = last_read_.fetch_add(1, std::memory_order_relaxed) + 1;
   if (!Begin()) {
     std::move(done)(ClosedError());
@@ -142,7 +144,7 @@ uint64_t ChunkStore::Read(const Container& container, std::string_view location,
     std::move(done)(std::move(result));
     End();
   };
-  ReadWaiter waiter{number, std::move(done)};
+  ReadWaiter waiter{number, std::move(done), std::move(origin)};
   if (!shared_) {
     ReadAt(locations_, container, location, deadline, std::move(waiter));
     return number;
@@ -188,6 +190,7 @@ void ChunkStore::Fetch(const Container& container, const PartitionDigest& partit
     fetching->size = index_.FootprintOf(id);
     fetching->handle = index_.HandleOf(id);
     fetching->start = absl::Now();
+    fetching->origin = waiter.origin;
     fetching->waiters.push_back(std::move(waiter));
     waiting_fetches_.push_back(fetching);
   }
@@ -233,7 +236,8 @@ void ChunkStore::StartFetches() {
   }
   for (const std::shared_ptr<Fetching>& fetching : fit) {
     storage_->Get(
-        fetching->blob_id, Patience(absl::Now() + kFetchTimeout, fetching->cancellation),
+        fetching->blob_id,
+        Patience(absl::Now() + kFetchTimeout, fetching->cancellation, fetching->origin),
         [this, id = fetching->id](absl::StatusOr<Blob> blob) { FinishFetch(id, std::move(blob)); });
   }
 }

@@ -127,14 +127,16 @@ class ChunkStore : private BlobListener {
   // Answered before the call returns, from RAM, unless the storage is shared and the container not
   // open yet or not up to date. UNAVAILABLE where a container cannot be opened.
   void Lookup(const Container& container, const LookupQuery& query, absl::Time deadline,
-              LookupDone done);
+              LookupDone done, std::shared_ptr<const Origin> origin = nullptr);
 
   // The chunk at a location of this container; NOT_FOUND, without a message, where there is none:
   // evicted, corrupt (it is removed), or no location that this store gave out.
   //
   // Gives a number to Abandon it by.
+  //
+  // What a fetch or a put asks of others is for `origin`, the first's of those that share it.
   uint64_t Read(const Container& container, std::string_view location, absl::Time deadline,
-                ReadDone done);
+                ReadDone done, std::shared_ptr<const Origin> origin = nullptr);
   // Nobody waits for that read any more: where it waits for the storage it ends at once, with
   // CANCELLED, and so does the storage's work once nobody else waits for that. Nothing where it has
   // ended.
@@ -147,7 +149,8 @@ class ChunkStore : private BlobListener {
   // more than its quota (0: none), or the account than its own. What a partition or an account
   // holds is what the index knows of it.
   void Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
-             absl::Time deadline, WriteDone done, uint64_t partition_quota = 0);
+             absl::Time deadline, WriteDone done, uint64_t partition_quota = 0,
+             std::shared_ptr<const Origin> origin = nullptr);
 
   // Of a storage that is not shared: removes the block of a blob that the storage found damaged, as
   // a Read that found it would, from index, RAM and storage. Blobs that are no blocks stay.
@@ -183,6 +186,24 @@ class ChunkStore : private BlobListener {
   // already, or the storage cannot.
   using RemoveDone = absl::AnyInvocable<void(absl::StatusOr<size_t>) &&>;
   void Remove(const Container& container, std::string_view location, Removal why, RemoveDone done);
+
+  // What was removed, or with `dry_run` would be.
+  struct Swept {
+    uint64_t blocks = 0;
+    uint64_t bytes = 0;
+  };
+  // Whether a block is to go, and whether this server may still remove blocks of a container, asked
+  // before some of them go; on the caller's thread.
+  using Expired = std::function<bool(const Container&, const PartitionDigest&, absl::Time written)>;
+  using May = std::function<bool(const Container&)>;
+  // Removes what has expired, a hundred thousand blocks at most, as the storage lists it. Blocks.
+  // An error where it cannot list, or the first that removing met.
+  absl::StatusOr<Swept> RemoveExpired(const Expired& expired, const May& may, bool dry_run);
+  // Removes what is least worth keeping of a container until it has at most so many bytes, as far
+  // as the index knows of it. Blocks. Errors as before; UNAVAILABLE where nobody has told of the
+  // container yet.
+  absl::StatusOr<Swept> FitContainer(const Container& container, uint64_t bytes, const May& may,
+                                     bool dry_run);
 
   // How much RAM the cache and what it stands on may take from now on.
   void SetMemory(uint64_t bytes) { ram_.SetCapacity(bytes); }
@@ -228,7 +249,7 @@ class ChunkStore : private BlobListener {
   void SetTiers(const Search& search, std::span<const BlockId> ids, const std::vector<bool>& in_ram,
                 LookupResult* result) const;
   void LookUpShared(const Container& container, const LookupQuery& query, absl::Time deadline,
-                    LookupDone done);
+                    LookupDone done, std::shared_ptr<const Origin> origin);
   void Walk(std::unique_ptr<Looking> looking, bool may_probe);
   std::vector<WantedBlock> WorthProbing(const Search& search, size_t found, bool up_to_date);
   void Prefetch(const Container& container, const PartitionDigest& partition,
@@ -237,6 +258,7 @@ class ChunkStore : private BlobListener {
   struct ReadWaiter {
     uint64_t number = 0;  // 0: cannot be abandoned
     ReadDone done;
+    std::shared_ptr<const Origin> origin;
   };
   void ReadAt(const LocationCodec& codec, const Container& container, std::string_view location,
               absl::Time deadline, ReadWaiter waiter);
@@ -254,6 +276,8 @@ class ChunkStore : private BlobListener {
   void WithCodec(const Container& container, CodecDone done);
   void ListBlocks(const LocationCodec* codec, BlobId prefix, size_t limit, absl::Time deadline,
                   StoredBlocksDone done);
+  // Deletes them, all at once, and waits. REQUIRES: marked.
+  absl::Status DeleteAndWait(std::vector<PrefixIndex::Removed> removed, Removal why);
   void RemoveBlock(const Container& container, const NamedBlock& block, Removal why,
                    RemoveDone done);
 

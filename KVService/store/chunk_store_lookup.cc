@@ -45,6 +45,7 @@ struct ChunkStore::Looking {
   const LocationCodec* codec = nullptr;
   int64_t storage_us = 0;
   LookupDone done;
+  std::shared_ptr<const Origin> origin;
 
   Search search() const {
     return {container, partition, SpaceOf(container, partition), tokens, precomputed_hashes, codec};
@@ -52,8 +53,10 @@ struct ChunkStore::Looking {
 };
 
 void ChunkStore::Lookup(const Container& container, const LookupQuery& query, absl::Time deadline,
-                        LookupDone done) {
-  if (shared_) return LookUpShared(container, query, deadline, std::move(done));
+                        LookupDone done, std::shared_ptr<const Origin> origin) {
+  if (shared_) {
+    return LookUpShared(container, query, deadline, std::move(done), std::move(origin));
+  }
   const PartitionDigest partition = DigestPartition(query.partition);
   const Search search{
       container,  partition, SpaceOf(container, partition), query.tokens, query.precomputed_hashes,
@@ -110,7 +113,8 @@ void ChunkStore::SetTiers(const Search& search, std::span<const BlockId> ids,
 // ---- of a storage that is shared
 
 void ChunkStore::LookUpShared(const Container& container, const LookupQuery& query,
-                              absl::Time deadline, LookupDone done) {
+                              absl::Time deadline, LookupDone done,
+                              std::shared_ptr<const Origin> origin) {
   if (!Begin()) return std::move(done)(ClosedError());
   auto looking = std::make_unique<Looking>();
   looking->container = container;
@@ -119,6 +123,7 @@ void ChunkStore::LookUpShared(const Container& container, const LookupQuery& que
   looking->precomputed_hashes.assign(query.precomputed_hashes.begin(),
                                      query.precomputed_hashes.end());
   looking->deadline = deadline;
+  looking->origin = std::move(origin);
   looking->done = [this, done = std::move(done)](auto result) mutable {
     std::move(done)(std::move(result));
     End();
@@ -147,11 +152,12 @@ void ChunkStore::Walk(std::unique_ptr<Looking> looking, bool may_probe) {
   if (may_probe && !complete && chain.size() < search.tokens.size() / kBlockTokens) {
     std::vector<WantedBlock> wanted = WorthProbing(search, chain.size(), up_to_date);
     if (!wanted.empty()) {
-      const absl::Time deadline = std::min(looking->deadline, absl::Now() + kProbeTimeout);
+      const Patience patience(std::min(looking->deadline, absl::Now() + kProbeTimeout), nullptr,
+                              looking->origin);
       const Container container = looking->container;
       const PartitionDigest partition = looking->partition;
       return ProbeBlocks(
-          shared_, container, partition, std::move(wanted), deadline,
+          shared_, container, partition, std::move(wanted), patience,
           [this, up_to_date, looking = std::move(looking)](const ProbeResult& result) mutable {
             probes_.fetch_add(result.asked);
             probes_found_.fetch_add(result.answered);

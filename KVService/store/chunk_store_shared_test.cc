@@ -317,5 +317,29 @@ TEST_F(SharedTest, ConcurrentReadsShareOneGet) {
   EXPECT_EQ(b.way->count(MemorySharedBlobStore::kGet), gets + 1);
 }
 
+TEST_F(SharedTest, AnyServerListsAndRemovesWhatAnotherWrote) {
+  TestServer a(account_), b(account_), early(account_);
+  EXPECT_TRUE(ListNow(*early.store, "p")->empty()) << "nobody has written to the container";
+  WriteChain(*a.store, 4);
+  const auto listed = *ListNow(*b.store, "p");
+  ASSERT_THAT(listed, SizeIs(4));
+  for (const auto& block : listed) EXPECT_TRUE(block.shared && !block.on_disk && !block.in_ram);
+  const auto found = LookupNow(*b.store, Tokens(4));
+  EXPECT_EQ(VersionsNow(*b.store, found[2].location)->front().version.hash, 1002);
+  EXPECT_EQ(*RemoveNow(*b.store, found[3].location), 1);
+  EXPECT_THAT(LookupNow(*a.store, Tokens(4)), SizeIs(3));
+}
+
+TEST_F(SharedTest, WhatTheIndexForgotIsRemovedAllTheSame) {
+  TestServer a(account_);
+  WriteChain(*a.store, 40);
+  const auto found = LookupNow(*a.store, Tokens(40));
+  TestServer small(account_, {.max_index_blocks = 8});
+  LookupNow(*small.store, Tokens(1));
+  for (const auto& block : found) EXPECT_EQ(*RemoveNow(*small.store, block.location), 1);
+  EXPECT_THAT(*ListNow(*a.store, "p"), IsEmpty());
+  EXPECT_THAT(LookupNow(*a.store, Tokens(40)), IsEmpty());
+}
+
 }  // namespace
 }  // namespace kvstore

@@ -587,5 +587,77 @@ TEST(ChunkStoreCancellationTest, TheLastReadThatIsAbandonedEndsTheStoragesWork) 
   EXPECT_TRUE(store->Close().ok());
 }
 
+TEST_F(ChunkStoreTest, ListsAPartitionAndTheVersionsOfABlock) {
+  Open();
+  ASSERT_TRUE(WriteNow(*store_, {.hash = 1, .tokens = BlockOf(10)}).ok());
+  ASSERT_TRUE(WriteNow(*store_, {.hash = 2, .parent = 1, .tokens = BlockOf(11)}).ok());
+  ASSERT_TRUE(WriteNow(*store_, {.hash = 7, .tokens = BlockOf(10), .buffer = "other"}).ok());
+  ASSERT_TRUE(WriteNow(*store_, {.partition = "q", .hash = 9, .tokens = BlockOf(10)}).ok());
+  const auto listed = *ListNow(*store_, "p");
+  std::vector<uint64_t> hashes;
+  for (const auto& block : listed) {
+    hashes.push_back(block.version.hash);
+    EXPECT_EQ(block.by_parent, block.version.hash == 2);
+    EXPECT_EQ(block.parent_hash, block.version.hash == 2 ? 1 : 0);
+    EXPECT_TRUE(block.in_ram && block.on_disk && !block.shared);
+    EXPECT_LT(absl::Now() - block.written, absl::Minutes(1));
+    EXPECT_TRUE(ReadNow(*store_, std::string(AsText(block.location))).ok());
+  }
+  EXPECT_THAT(hashes, testing::UnorderedElementsAre(1, 2, 7));
+  EXPECT_EQ(ListNow(*store_, "p", 2)->size(), 2);
+  EXPECT_TRUE(ListNow(*store_, "none")->empty());
+
+  const std::string location = LookupNow(*store_, BlockOf(10), {7})[0].location;
+  const auto versions = *VersionsNow(*store_, location);
+  ASSERT_EQ(versions.size(), 2);
+  EXPECT_EQ(versions[0].version.hash, 7) << "the one that was asked for is not the first";
+  EXPECT_EQ(versions[1].version.hash, 1);
+  EXPECT_TRUE(absl::IsNotFound(VersionsNow(*store_, std::string(96, 'A')).status()));
+}
+
+TEST_F(ChunkStoreTest, RemovesWhatIsAskedForAndWhatHangsOnIt) {
+  Open();
+  ASSERT_TRUE(WriteNow(*store_, {.hash = 1, .tokens = BlockOf(10)}).ok());
+  ASSERT_TRUE(WriteNow(*store_, {.hash = 2, .parent = 1, .tokens = BlockOf(11)}).ok());
+  ASSERT_TRUE(WriteNow(*store_, {.hash = 3, .tokens = BlockOf(12)}).ok());
+  const std::string location = LookupNow(*store_, BlockOf(10))[0].location;
+  EXPECT_EQ(*RemoveNow(*store_, location), 2);
+  EXPECT_EQ(*RemoveNow(*store_, location), 0);
+  EXPECT_EQ(*RemoveNow(*store_, "no location"), 0);
+  EXPECT_TRUE(absl::IsNotFound(ReadNow(*store_, location).status()));
+  EXPECT_EQ(storage_->Usage().blobs, 2) << "the third block, and the key of locations";
+  EXPECT_EQ(store_->stats().removed_chunks, 2);
+  EXPECT_EQ(store_->stats().evicted_chunks, 0);
+  ASSERT_TRUE(WriteNow(*store_, {.hash = 1, .tokens = BlockOf(10)}).ok());
+  EXPECT_EQ(LookupNow(*store_, BlockOf(10)).size(), 1);
+}
+
+TEST_F(ChunkStoreTest, ARemovalThatTheStorageRefusesIsToldAndUndone) {
+  Open();
+  ASSERT_TRUE(WriteNow(*store_, {.hash = 1, .tokens = BlockOf(10)}).ok());
+  const std::string location = LookupNow(*store_, BlockOf(10))[0].location;
+  storage_->FailNextDelete(absl::UnavailableError("disk"));
+  EXPECT_TRUE(absl::IsUnavailable(RemoveNow(*store_, location).status()));
+  EXPECT_EQ(LookupNow(*store_, BlockOf(10)).size(), 1);
+  EXPECT_EQ(*RemoveNow(*store_, location), 1);
+}
+
+TEST_F(ChunkStoreTest, EvictsWhatASmallerCapacityDoesNotHold) {
+  Open();
+  for (Token i = 0; i < 20; ++i) {
+    ASSERT_TRUE(
+        WriteNow(*store_,
+                 {.hash = uint64_t(i) + 1, .tokens = BlockOf(i), .buffer = std::string(10000, 'x')})
+            .ok());
+  }
+  store_->SetMemory(0);
+  EXPECT_EQ(store_->stats().ram.blocks, 0);
+  const uint64_t used = store_->stats().storage.used_bytes;
+  storage_->SetCapacity(used / 2);
+  store_->FitCapacity();
+  EXPECT_LE(store_->stats().storage.used_bytes, used / 2);
+  EXPECT_GT(store_->stats().blocks, 5);
+}
+
 }  // namespace
 }  // namespace kvstore

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -100,6 +101,30 @@ inline absl::StatusOr<ChunkStore::LookupResult> TryLookup(ChunkStore& store,
   });
   done.WaitForNotification();
   return result;
+}
+
+inline absl::StatusOr<std::vector<ChunkStore::StoredBlock>> ListNow(ChunkStore& store,
+                                                                    const std::string& partition,
+                                                                    size_t limit = 1000) {
+  std::promise<absl::StatusOr<std::vector<ChunkStore::StoredBlock>>> listed;
+  store.ListPartition(kTestContainer, partition, limit, Soon(),
+                      [&](auto blocks) { listed.set_value(std::move(blocks)); });
+  return listed.get_future().get();
+}
+
+inline absl::StatusOr<std::vector<ChunkStore::StoredBlock>> VersionsNow(
+    ChunkStore& store, const std::string& location) {
+  std::promise<absl::StatusOr<std::vector<ChunkStore::StoredBlock>>> listed;
+  store.ListVersions(kTestContainer, location, Soon(),
+                     [&](auto blocks) { listed.set_value(std::move(blocks)); });
+  return listed.get_future().get();
+}
+
+inline absl::StatusOr<size_t> RemoveNow(ChunkStore& store, const std::string& location) {
+  std::promise<absl::StatusOr<size_t>> removed;
+  store.Remove(kTestContainer, location, ChunkStore::Removal::kAsked,
+               [&](auto count) { removed.set_value(std::move(count)); });
+  return removed.get_future().get();
 }
 
 struct FoundNow {

@@ -20,7 +20,7 @@ constexpr uint64_t kHeadroomBytes = uint64_t{64} << 20;
 
 struct ChunkStore::WriteWaiter {
   Blob blob;
-  absl::Time deadline;
+  Patience patience = absl::InfiniteFuture();
   WriteDone done;
 };
 
@@ -56,7 +56,8 @@ struct ChunkStore::Deleting {
 // ---- Write
 
 void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Slice encoded,
-                       absl::Time deadline, WriteDone done, uint64_t partition_quota) {
+                       absl::Time deadline, WriteDone done, uint64_t partition_quota,
+                       std::shared_ptr<const Origin> origin) {
   if (absl::Status valid = ValidateChunk(chunk); !valid.ok())
     return std::move(done)(std::move(valid));
   const PartitionDigest partition = DigestPartition(chunk.partition_key);
@@ -82,7 +83,7 @@ void ChunkStore::Write(const Container& container, const wire::Chunk& chunk, Sli
 
   const bool by_parent = IsByParent(chunk);
   WriteWaiter waiter;
-  waiter.deadline = deadline;
+  waiter.patience = Patience(deadline, nullptr, std::move(origin));
   waiter.done = std::move(done);
   waiter.blob.crc32c = Crc32c(encoded.bytes());
   waiter.blob.attributes =
@@ -226,9 +227,9 @@ void ChunkStore::Put(std::shared_ptr<Writing> writing) {
     first = &writing->waiters.front();
   }
   Blob blob = first->blob;
-  const absl::Time deadline = first->deadline;
+  Patience patience = first->patience;
   BlobId blob_id = writing->blob_id();
-  storage_->Put(std::move(blob_id), std::move(blob), deadline,
+  storage_->Put(std::move(blob_id), std::move(blob), std::move(patience),
                 [this, writing = std::move(writing)](absl::Status status) mutable {
                   FinishPut(std::move(writing), std::move(status));
                 });

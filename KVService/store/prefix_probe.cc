@@ -17,13 +17,13 @@ constexpr size_t kMaxVersions = 16;
 class Probe : public std::enable_shared_from_this<Probe> {
  public:
   Probe(SharedBlobStore* storage, const Container& container, const PartitionDigest& partition,
-        std::vector<WantedBlock> wanted, absl::Time deadline,
+        std::vector<WantedBlock> wanted, Patience patience,
         absl::AnyInvocable<void(ProbeResult) &&> done)
       : storage_(*storage),
         container_(container),
         partition_(partition),
         wanted_(std::move(wanted)),
-        deadline_(deadline),
+        patience_(std::move(patience)),
         done_(std::move(done)) {}
 
   void NextWave() {
@@ -45,14 +45,14 @@ class Probe : public std::enable_shared_from_this<Probe> {
     const BlockVersion version{block.digest, block.tokens_crc, block.hash};
     BlobId id{container_.account, container_.name, BlobNameOf(partition_, version)};
     if (block.hash != 0) {
-      return storage_.Stat(std::move(id), deadline_,
+      return storage_.Stat(std::move(id), patience_,
                            [self = shared_from_this()](absl::StatusOr<BlobInfo> info) {
                              if (!info.ok()) return self->Answered(info.status());
                              self->Answered(std::vector<BlobInfo>{*std::move(info)});
                            });
     }
     id.name.resize(id.name.size() - 16);  // all but the hash
-    storage_.ListPrefix(std::move(id), kMaxVersions, deadline_,
+    storage_.ListPrefix(std::move(id), kMaxVersions, patience_,
                         [self = shared_from_this()](absl::StatusOr<std::vector<BlobInfo>> found) {
                           self->Answered(std::move(found));
                         });
@@ -89,7 +89,7 @@ class Probe : public std::enable_shared_from_this<Probe> {
   const Container container_;
   const PartitionDigest partition_;
   const std::vector<WantedBlock> wanted_;
-  const absl::Time deadline_;
+  const Patience patience_;
   absl::AnyInvocable<void(ProbeResult) &&> done_;
 
   absl::Mutex mutex_;
@@ -116,8 +116,8 @@ std::vector<WantedBlock> WantedBlocks(std::span<const Token> tokens,
 
 void ProbeBlocks(SharedBlobStore* storage, const Container& container,
                  const PartitionDigest& partition, std::vector<WantedBlock> wanted,
-                 absl::Time deadline, absl::AnyInvocable<void(ProbeResult) &&> done) {
-  std::make_shared<Probe>(storage, container, partition, std::move(wanted), deadline,
+                 Patience patience, absl::AnyInvocable<void(ProbeResult) &&> done) {
+  std::make_shared<Probe>(storage, container, partition, std::move(wanted), std::move(patience),
                           std::move(done))
       ->NextWave();
 }

@@ -45,7 +45,7 @@ struct ProbeResult {
 };
 void ProbeBlocks(SharedBlobStore* storage, const Container& container,
                  const PartitionDigest& partition, std::vector<WantedBlock> wanted,
-                 absl::Time deadline, absl::AnyInvocable<void(ProbeResult) &&> done);
+                 Patience patience, absl::AnyInvocable<void(ProbeResult) &&> done);
 
 }  // namespace kvstore
 

@@ -35,7 +35,7 @@ start() {
   if $systemd; then
     systemctl start kvstore
   else
-    install -d -o kvstore -g kvstore -m 0750 $state
+    install -d -o kvstore -g kvstore -m 0750 $state /run/kvstore
     setpriv --reuid kvstore --regid kvstore --clear-groups --no-new-privs \
       KVStoreServer --config $conf >>/tmp/server.log 2>&1 &
     echo $! >/tmp/server.pid
@@ -78,6 +78,9 @@ else
 fi
 await listens
 play 0.5
+kvctl stats | grep -q 'state *serving'
+[ "$(kvctl --json inspect localaccount/kvstore/playground --tokens - <<<"[$(seq -s, 1 128)]")" = '{"asked_blocks":1,"blocks":[]}' ]
+ok "kvctl finds the service"
 ok "serves: $(grep -c . /tmp/play.log) lines of report, 0 mismatches"
 status=/proc/$(pid)/status
 [ "$(stat -c %U "/proc/$(pid)")" = kvstore ]

@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const kvstore::Identities identities(*std::move(parsed));
   const kvstore::Container container{"acct", "box"};
   for (const kvstore::Identity& identity : identities.all()) {
-    KV_CHECK(!identity.name.empty() && !identity.rules.empty());
+    KV_CHECK(!identity.name.empty());
     KV_CHECK(!identity.tokens.empty() || !identity.certificate_names.empty());
     for (const std::string& name : identity.certificate_names) {
       KV_CHECK(identities.ByCertificateName(name) == &identity);

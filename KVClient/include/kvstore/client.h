@@ -127,6 +127,14 @@ struct ClientStats {
 struct CallOptions {
   std::chrono::milliseconds timeout{0};  // 0: the client's
   std::string completion_id;             // names the request in the server's logs
+
+  // Names the call in this client's errors and log lines, in the server's, and in Azure's
+  // (x-ms-client-request-id): 1 to 64 visible ASCII characters. One is made where it is empty or
+  // otherwise unfit.
+  std::string request_id;
+  // The trace that the call is part of, as a W3C traceparent; with its sampled flag the server
+  // keeps spans of it, where it keeps any. What is no traceparent is not sent.
+  std::string traceparent;
 };
 
 // What a Lookup found.

@@ -204,9 +204,9 @@ function showCharts() {
 function showSlow(list) {
   if (!list.length) return put(byId('slow'), make('p', 'None yet.', 'dim'));
   const azure = list.some(one => one.azure_ms > 0);
-  put(byId('slow'), table('When, and where each spent its time, in ms', ['ended', 'call', 'total', 'waiting for its turn', 'receiving', 'disk', ...(azure ? ['Azure'] : []), 'sending', 'the rest', 'blocks', 'result', 'tenant'],
+  put(byId('slow'), table('When, and where each spent its time, in ms', ['ended', 'call', 'total', 'waiting for its turn', 'receiving', 'disk', ...(azure ? ['Azure'] : []), 'sending', 'the rest', 'blocks', 'result', 'tenant', 'request id'],
     list.map(one => [clock(one.time), one.rpc, number(one.total_ms), number(one.admission_ms), number(one.receiving_ms), number(one.disk_ms),
-      ...(azure ? [number(one.azure_ms)] : []), number(one.sending_ms), number(one.rest_ms), number(one.blocks), one.code, one.tenant || '–'])));
+      ...(azure ? [number(one.azure_ms)] : []), number(one.sending_ms), number(one.rest_ms), number(one.blocks), one.code, one.tenant || '–', one.request_id || '–'])));
 }
 
 function showBy(place, caption, first, data, empty) {

@@ -126,10 +126,10 @@ bool AzureBlobStore::Reserve(uint64_t bytes) {
   return true;
 }
 
-void AzureBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
+void AzureBlobStore::Put(BlobId id, Blob blob, Patience patience,
                          absl::AnyInvocable<void(absl::Status) &&> done) {
   auto op = std::make_unique<Op>(
-      Op{Op::Kind::kPut, std::move(id), std::move(blob), deadline, std::move(done)});
+      Op{Op::Kind::kPut, std::move(id), std::move(blob), std::move(patience), std::move(done)});
   if (absl::Status refused = Begin(*op); !refused.ok()) {
     return std::move(op->done)(std::move(refused));
   }
@@ -138,7 +138,7 @@ void AzureBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
 
 void AzureBlobStore::SendPut(std::unique_ptr<Op> op) {
   Op& o = *op;
-  o.container->PutIfAbsent(o.name, o.blob.data, azure::MetadataOf(o.blob), o.patience.deadline,
+  o.container->PutIfAbsent(o.name, o.blob.data, azure::MetadataOf(o.blob), o.patience,
                            [this, op = std::move(op)](absl::Status status) mutable {
                              {
                                const uint64_t bytes = op->blob.data.size();
@@ -183,7 +183,7 @@ void AzureBlobStore::Share(std::unique_ptr<Op> op, absl::Status status) {
 void AzureBlobStore::RefusePut(std::unique_ptr<Op> op) {
   Op& o = *op;
   o.container->Properties(
-      o.name, o.patience.deadline,
+      o.name, o.patience,
       [this, op = std::move(op)](const absl::StatusOr<BlobProperties>& found) mutable {
         absl::Status status = found.status();
         if (status.ok()) {
@@ -241,8 +241,7 @@ void AzureBlobStore::SendDelete(std::unique_ptr<Op> op) {
   ++op->attempts;
   Op& o = *op;
   o.container->Properties(
-      o.name, o.patience.deadline,
-      [this, op = std::move(op)](absl::StatusOr<BlobProperties> found) mutable {
+      o.name, o.patience, [this, op = std::move(op)](absl::StatusOr<BlobProperties> found) mutable {
         if (!found.ok()) return Share(std::move(op), found.status());
         const uint64_t size = found->size;
         Op& o = *op;
@@ -408,12 +407,13 @@ bool AzureBlobStore::UpToDate(const std::string& account, const std::string& con
   return log->UpToDate();
 }
 
-void AzureBlobStore::Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) {
+void AzureBlobStore::Stat(BlobId id, Patience patience, Done<BlobInfo> done) {
   const auto place = PlaceOf(id.account, id.container);
   if (!place.ok()) return std::move(done)(place.status());
   const std::string name = place->prefix + azure::EncodeBlobName(id.name);
+  patience.deadline = std::min(patience.deadline, absl::Now() + options_.max_time);
   place->container->Properties(
-      name, std::min(deadline, absl::Now() + options_.max_time),
+      name, patience,
       [id = std::move(id), prefix = place->prefix, name,
        done = std::move(done)](absl::StatusOr<BlobProperties> found) mutable {
         if (!found.ok()) return std::move(done)(azure::AsStoreError(found.status()));
@@ -424,13 +424,13 @@ void AzureBlobStore::Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) {
       });
 }
 
-void AzureBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+void AzureBlobStore::ListPrefix(BlobId prefix, size_t limit, Patience patience,
                                 Done<std::vector<BlobInfo>> done) {
   const auto place = PlaceOf(prefix.account, prefix.container);
   if (!place.ok()) return std::move(done)(place.status());
+  patience.deadline = std::min(patience.deadline, absl::Now() + options_.max_time);
   place->container->List(
-      place->prefix + prefix.name, "", static_cast<int>(std::min<size_t>(limit, 5000)),
-      std::min(deadline, absl::Now() + options_.max_time),
+      place->prefix + prefix.name, "", static_cast<int>(std::min<size_t>(limit, 5000)), patience,
       [prefix, before = place->prefix,
        done = std::move(done)](const absl::StatusOr<azure::Listing>& listing) mutable {
         std::vector<BlobInfo> blobs;
@@ -488,6 +488,26 @@ azure::PipelineStats AzureBlobStore::http_stats() const {
   return all;
 }
 
+absl::Status AzureBlobStore::Lease(const std::string& account, const std::string& container,
+                                   int seconds) {
+  if (http_->OnClientThread()) {
+    return absl::FailedPreconditionError("Azure blob store: Lease called from a callback");
+  }
+  KV_ASSIGN_OR_RETURN(Place place, PlaceOf(account, container));
+  absl::MutexLock lock(&lease_mutex_);
+  {
+    absl::MutexLock closed_lock(&mutex_);
+    if (closed_) return absl::UnavailableError("the Azure blob store is closed");
+  }
+  std::unique_ptr<azure::BlobLease>& lease = leases_[{account, container}];
+  if (lease == nullptr) {
+    lease = std::make_unique<azure::BlobLease>(std::move(place.container),
+                                               place.prefix + std::string(azure::kRetentionLease),
+                                               options_.log.request_timeout);
+  }
+  return lease->Acquire(seconds);
+}
+
 absl::Status AzureBlobStore::Close() {
   if (http_->OnClientThread()) {
     return absl::FailedPreconditionError("Azure blob store: Close called from a callback");
@@ -501,6 +521,8 @@ absl::Status AzureBlobStore::Close() {
     logs.swap(logs_);
     retired.swap(retired_logs_);
   }
+  absl::MutexLock lock(&lease_mutex_);
+  leases_.clear();
   return absl::OkStatus();  // the logs end here, without the lock
 }
 

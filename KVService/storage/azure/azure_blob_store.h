@@ -17,6 +17,7 @@
 
 #include "KVService/http/http_client.h"
 #include "KVService/storage/azure/blob_container.h"
+#include "KVService/storage/azure/blob_lease.h"
 #include "KVService/storage/azure/blob_log.h"
 #include "KVService/storage/azure/pipeline.h"
 #include "KVService/storage/shared_blob_store.h"
@@ -80,7 +81,7 @@ class AzureBlobStore : public SharedBlobStore {
   // As Close. REQUIRES: not from a `done` of this store.
   ~AzureBlobStore() override;
 
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override;
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
@@ -98,10 +99,12 @@ class AzureBlobStore : public SharedBlobStore {
   void Follow(const std::string& account, const std::string& container, BlobListener* listener,
               absl::Time deadline, FollowDone done) override;
   bool UpToDate(const std::string& account, const std::string& container) const override;
-  void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) override;
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void Stat(BlobId id, Patience patience, Done<BlobInfo> done) override;
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override;
   void TellGone(const BlobId& id) override;
+  absl::Status Lease(const std::string& account, const std::string& container,
+                     int seconds) override;
   absl::Status ListUnshared(const std::function<void(BlobInfo)>& visit) override;
 
   static constexpr size_t kMaxFollowed = 256;
@@ -166,6 +169,8 @@ class AzureBlobStore : public SharedBlobStore {
   std::set<ContainerName> used_places_ ABSL_GUARDED_BY(mutex_);
   std::map<ContainerName, Log> logs_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<azure::BlobLog>> retired_logs_ ABSL_GUARDED_BY(mutex_);
+  absl::Mutex lease_mutex_;  // held while the network is waited for
+  std::map<ContainerName, std::unique_ptr<azure::BlobLease>> leases_ ABSL_GUARDED_BY(lease_mutex_);
 };
 
 }  // namespace kvstore

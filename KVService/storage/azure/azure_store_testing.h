@@ -50,9 +50,9 @@ class OwningStore : public BlobStore {
         resolver_(azurite.endpoint(), std::move(credential), std::move(container)),
         store_(&http_, &resolver_, std::move(options)) {}
 
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override {
-    store_.Put(std::move(id), std::move(blob), deadline, std::move(done));
+    store_.Put(std::move(id), std::move(blob), std::move(patience), std::move(done));
   }
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override {
@@ -64,9 +64,9 @@ class OwningStore : public BlobStore {
   absl::Status List(const std::function<void(BlobInfo)>& visit) override {
     return store_.List(visit);
   }
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override {
-    store_.ListPrefix(std::move(prefix), limit, deadline, std::move(done));
+    store_.ListPrefix(std::move(prefix), limit, std::move(patience), std::move(done));
   }
   BlobStoreUsage Usage() const override { return store_.Usage(); }
   uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override {

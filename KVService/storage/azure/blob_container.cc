@@ -15,8 +15,10 @@ namespace {
 
 constexpr char kWriteId[] = "kvwriteid";
 
-HttpRequest Until(absl::Time deadline, HttpRequest request) {
-  request.deadline = deadline;
+HttpRequest Until(const Patience& patience, HttpRequest request) {
+  request.deadline = patience.deadline;
+  request.cancellation = patience.cancellation;
+  request.origin = patience.origin;
   return request;
 }
 
@@ -57,14 +59,14 @@ struct BlobContainer::PutOp {
   Slice data;
   Metadata metadata;
   std::string write_id;
-  absl::Time deadline;
+  Patience patience = absl::InfiniteFuture();
   bool made_container = false;
   bool ambiguous = false;
   StatusDone done;
 };
 
-void BlobContainer::Create(absl::Time deadline, StatusDone done) {
-  pipeline_->Send(Until(deadline, CreateContainer(address_)),
+void BlobContainer::Create(const Patience& patience, StatusDone done) {
+  pipeline_->Send(Until(patience, CreateContainer(address_)),
                   [self = shared_from_this(),
                    done = std::move(done)](const absl::StatusOr<Exchange>& exchange) mutable {
                     std::move(done)(OkIfThere(
@@ -72,22 +74,22 @@ void BlobContainer::Create(absl::Time deadline, StatusDone done) {
                   });
 }
 
-void BlobContainer::PutIfAbsent(std::string name, Slice data, Metadata metadata,
-                                absl::Time deadline, StatusDone done) {
+void BlobContainer::PutIfAbsent(std::string name, Slice data, Metadata metadata, Patience patience,
+                                StatusDone done) {
   auto op = std::make_unique<PutOp>();
   op->name = std::move(name);
   op->data = std::move(data);
   op->metadata = std::move(metadata);
   op->write_id = RandomHex(16);
   op->metadata.emplace_back(kWriteId, op->write_id);
-  op->deadline = deadline;
+  op->patience = std::move(patience);
   op->done = std::move(done);
   SendPut(std::move(op));
 }
 
 void BlobContainer::SendPut(std::unique_ptr<PutOp> op) {
   HttpRequest request =
-      Until(op->deadline, PutBlobIfAbsent(address_, op->name, op->data, op->metadata));
+      Until(op->patience, PutBlobIfAbsent(address_, op->name, op->data, op->metadata));
   pipeline_->Send(std::move(request), [self = shared_from_this(), op = std::move(op)](
                                           absl::StatusOr<Exchange> exchange) mutable {
     self->PutAnswered(std::move(op), std::move(exchange));
@@ -101,8 +103,8 @@ void BlobContainer::PutAnswered(std::unique_ptr<PutOp> op, absl::StatusOr<Exchan
   const bool no_container = exchange.ok() && ErrorCode(exchange->response) == "ContainerNotFound";
   if (!no_container || op->made_container) return std::move(op->done)(std::move(status));
   op->made_container = true;
-  const absl::Time deadline = op->deadline;
-  Create(deadline, [self = shared_from_this(), op = std::move(op)](absl::Status created) mutable {
+  const Patience patience = op->patience;
+  Create(patience, [self = shared_from_this(), op = std::move(op)](absl::Status created) mutable {
     if (!created.ok()) return std::move(op->done)(std::move(created));
     self->SendPut(std::move(op));
   });
@@ -110,8 +112,8 @@ void BlobContainer::PutAnswered(std::unique_ptr<PutOp> op, absl::StatusOr<Exchan
 
 void BlobContainer::ResolvePut(std::unique_ptr<PutOp> op) {
   const std::string name = op->name;
-  const absl::Time deadline = op->deadline;
-  Properties(name, deadline, [op = std::move(op)](absl::StatusOr<BlobProperties> found) mutable {
+  const Patience patience = op->patience;
+  Properties(name, patience, [op = std::move(op)](absl::StatusOr<BlobProperties> found) mutable {
     if (absl::IsNotFound(found.status())) {
       return std::move(op->done)(absl::UnavailableError(fmt::format(
           "Azure Blob Storage, put {}: the answer was lost and the blob deleted since", op->name)));
@@ -124,10 +126,9 @@ void BlobContainer::ResolvePut(std::unique_ptr<PutOp> op) {
   });
 }
 
-void BlobContainer::Get(std::string name, bool check_md5, Patience patience,
+void BlobContainer::Get(std::string name, bool check_md5, const Patience& patience,
                         Done<BlobContent> done) {
-  HttpRequest request = Until(patience.deadline, GetBlob(address_, name));
-  request.cancellation = std::move(patience.cancellation);
+  HttpRequest request = Until(patience, GetBlob(address_, name));
   pipeline_->Send(std::move(request), [name = std::move(name), check_md5, done = std::move(done)](
                                           absl::StatusOr<Exchange> exchange) mutable {
     std::move(done)(ContentOf(std::move(exchange), name, check_md5));
@@ -151,8 +152,9 @@ void BlobContainer::GetRange(std::string name, ByteRange range, absl::Time deadl
   });
 }
 
-void BlobContainer::Properties(std::string name, absl::Time deadline, Done<BlobProperties> done) {
-  HttpRequest request = Until(deadline, GetBlobProperties(address_, name));
+void BlobContainer::Properties(std::string name, const Patience& patience,
+                               Done<BlobProperties> done) {
+  HttpRequest request = Until(patience, GetBlobProperties(address_, name));
   pipeline_->Send(std::move(request), [name = std::move(name), done = std::move(done)](
                                           absl::StatusOr<Exchange> exchange) mutable {
     absl::Status status = StatusOf(exchange, "get properties of", name);
@@ -176,8 +178,8 @@ void BlobContainer::Delete(std::string name, const std::string& etag, absl::Time
 }
 
 void BlobContainer::List(const std::string& prefix, const std::string& marker, int max_results,
-                         absl::Time deadline, Done<Listing> done) {
-  HttpRequest request = Until(deadline, ListBlobs(address_, prefix, marker, max_results));
+                         const Patience& patience, Done<Listing> done) {
+  HttpRequest request = Until(patience, ListBlobs(address_, prefix, marker, max_results));
   pipeline_->Send(std::move(request), [self = shared_from_this(), done = std::move(done)](
                                           absl::StatusOr<Exchange> exchange) mutable {
     absl::Status status = StatusOf(exchange, "list", self->address_.container);

@@ -37,26 +37,26 @@ class BlobContainer : public std::enable_shared_from_this<BlobContainer> {
   const ContainerAddress& address() const { return address_; }
 
   // OK too if it is there.
-  void Create(absl::Time deadline, StatusDone done);
+  void Create(const Patience& patience, StatusDone done);
 
   // ALREADY_EXISTS where another's blob has the name. Every put carries a write id of its own, so
   // that one whose answer was lost knows its blob again. Makes the container if it is missing.
-  void PutIfAbsent(std::string name, Slice data, Metadata metadata, absl::Time deadline,
+  void PutIfAbsent(std::string name, Slice data, Metadata metadata, Patience patience,
                    StatusDone done);
 
   // Checked against the MD5 that the service keeps, where `check_md5`: DATA_LOSS if it differs.
-  void Get(std::string name, bool check_md5, Patience patience, Done<BlobContent> done);
+  void Get(std::string name, bool check_md5, const Patience& patience, Done<BlobContent> done);
   // Up to range.size bytes: fewer where the blob ends before. OUT_OF_RANGE if it ends before them.
   void GetRange(std::string name, ByteRange range, absl::Time deadline, Done<BlobContent> done);
 
-  void Properties(std::string name, absl::Time deadline, Done<BlobProperties> done);
+  void Properties(std::string name, const Patience& patience, Done<BlobProperties> done);
 
   // Only that version, unless `etag` is empty: FAILED_PRECONDITION otherwise.
   void Delete(std::string name, const std::string& etag, absl::Time deadline, StatusDone done);
 
   // One page; see ListBlobs.
   void List(const std::string& prefix, const std::string& marker, int max_results,
-            absl::Time deadline, Done<Listing> done);
+            const Patience& patience, Done<Listing> done);
 
   // OK too if it is there.
   void CreateAppendBlob(std::string name, absl::Time deadline, StatusDone done);

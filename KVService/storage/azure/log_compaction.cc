@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "KVCommon/status_macros.h"
+#include "KVService/storage/azure/blob_lease.h"
 #include "KVService/storage/azure/crypto.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/clock.h"
@@ -16,8 +17,8 @@ namespace {
 constexpr uint64_t kWindow = 2u << 20;  // of a read: more than a batch
 constexpr int kMaxReadAttempts = 6;
 constexpr size_t kSnapshotPayload = 2u << 20;  // of a batch of a snapshot
-// The longest that the service grants: how long a compaction waits whose server died.
-constexpr int kLeaseSeconds = 60;
+// How long a compaction waits whose server died.
+constexpr int kLeaseSeconds = BlobLease::kMaxSeconds;
 
 // Appends batches to a snapshot, exactly once each.
 class SnapshotWriter {
@@ -64,54 +65,6 @@ absl::Status DeleteFile(const LogFolder& folder, const std::string& name, const 
     folder.container->Delete(name, etag, absl::Now() + folder.timeout, std::move(done));
   });
 }
-
-std::string NewGuid() {
-  std::string id = RandomHex(16);
-  for (const size_t dash : {8, 13, 18, 23}) id.insert(dash, 1, '-');
-  return id;
-}
-
-// The right to compact, until its end or that of kLeaseSeconds.
-class CompactionLease {
- public:
-  explicit CompactionLease(const LogFolder& folder)
-      : folder_(folder), name_(folder.prefix + std::string(kCompactionLease)), id_(NewGuid()) {}
-  ~CompactionLease() {
-    if (!held_) return;
-    // Where that fails it runs out.
-    AwaitStatus([&](auto done) {
-      folder_.container->ReleaseLease(name_, id_, absl::Now() + folder_.timeout, std::move(done));
-    }).IgnoreError();
-  }
-  CompactionLease(const CompactionLease&) = delete;
-  CompactionLease& operator=(const CompactionLease&) = delete;
-
-  // ABORTED where another has it.
-  absl::Status Acquire() {
-    absl::Status status = TryAcquire();
-    if (absl::IsNotFound(status)) {  // the first compaction of all makes the blob
-      KV_RETURN_IF_ERROR(AwaitStatus([&](auto done) {
-        folder_.container->CreateAppendBlob(name_, absl::Now() + folder_.timeout, std::move(done));
-      }));
-      status = TryAcquire();
-    }
-    held_ = status.ok();
-    return status;
-  }
-
- private:
-  absl::Status TryAcquire() {
-    return AwaitStatus([&](auto done) {
-      folder_.container->AcquireLease(name_, id_, kLeaseSeconds, absl::Now() + folder_.timeout,
-                                      std::move(done));
-    });
-  }
-
-  const LogFolder& folder_;
-  const std::string name_;
-  const std::string id_;
-  bool held_ = false;
-};
 
 // What nobody needs once the generation before `file` is gone. Left where it fails: the next
 // compaction tries again.
@@ -205,8 +158,9 @@ absl::Status Compact(const LogFolder& folder, uint64_t generation, const std::at
   });
   if (absl::IsNotFound(properties.status())) return absl::OkStatus();  // another has done it
   KV_RETURN_IF_ERROR(properties.status());
-  CompactionLease lease(folder);
-  KV_RETURN_IF_ERROR(lease.Acquire());
+  BlobLease lease(folder.container->shared_from_this(),
+                  folder.prefix + std::string(kCompactionLease), folder.timeout);
+  KV_RETURN_IF_ERROR(lease.Acquire(kLeaseSeconds));
 
   // What the generation says last of each name.
   absl::flat_hash_map<std::string, LogRecord> said;

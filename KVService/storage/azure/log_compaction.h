@@ -9,38 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "KVService/storage/azure/await.h"
 #include "KVService/storage/azure/blob_container.h"
 #include "KVService/storage/azure/log_format.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 
 namespace kvstore::azure {
-
-// Makes a call of BlobContainer's that yields a T (or just a status) wait for its answer.
-template <typename T, typename Start>
-absl::StatusOr<T> Await(Start start) {
-  absl::StatusOr<T> result;
-  absl::Notification done;
-  start([&](absl::StatusOr<T> outcome) {
-    result = std::move(outcome);
-    done.Notify();
-  });
-  done.WaitForNotification();
-  return result;
-}
-template <typename Start>
-absl::Status AwaitStatus(Start start) {
-  absl::Status result;
-  absl::Notification done;
-  start([&](absl::Status outcome) {
-    result = std::move(outcome);
-    done.Notify();
-  });
-  done.WaitForNotification();
-  return result;
-}
 
 // A container's log files, with the place before their names and a bound on each request.
 struct LogFolder {

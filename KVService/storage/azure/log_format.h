@@ -29,6 +29,8 @@ namespace kvstore::azure {
 inline constexpr std::string_view kLogFolder = "kvlog/";
 // The blob in it whose lease says who compacts. Empty.
 inline constexpr std::string_view kCompactionLease = "kvlog/compaction";
+// Likewise, who keeps the container in order. Empty.
+inline constexpr std::string_view kRetentionLease = "kvlog/retention";
 inline constexpr size_t kMaxLogPayload = (4u << 20) - 12;  // one Append Block is 4 MiB at most
 inline constexpr size_t kMaxLogRecord = 2048;
 

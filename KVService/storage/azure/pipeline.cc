@@ -58,7 +58,8 @@ void Pipeline::Send(HttpRequest request, Done done) {
   auto op = std::make_unique<Op>();
   op->request = std::move(request);
   op->done = std::move(done);
-  op->id = RandomHex(8);
+  op->id = op->request.origin != nullptr ? std::string(op->request.origin->request_id.view())
+                                         : RandomHex(8);
   Begin(std::move(op));
 }
 
@@ -85,6 +86,9 @@ void Pipeline::Authorize(std::unique_ptr<Op> op) {
   request.headers.push_back({"x-ms-date", absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::Now(),
                                                            absl::UTCTimeZone())});
   request.headers.push_back({"x-ms-client-request-id", op->id});
+  if (request.origin != nullptr && request.origin->trace.has_trace()) {
+    request.headers.push_back({kTraceparentKey, FormatTraceparent(request.origin->trace)});
+  }
   credential_->Authorize(std::move(request), [self = shared_from_this(), op = std::move(op)](
                                                  absl::StatusOr<HttpRequest> authorized) mutable {
     if (!authorized.ok()) {

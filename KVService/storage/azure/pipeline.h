@@ -55,6 +55,9 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   // anew and sent once more, at once, where the credential has something else to offer. The
   // credential's end the call at once, since it has done its own retries. `done` runs once, outside
   // locks.
+  //
+  // Each attempt carries the id of request.origin, or one of the request's own, as
+  // x-ms-client-request-id, and the origin's traceparent where it has one.
   void Send(HttpRequest request, Done done);
 
   PipelineStats Stats() const;

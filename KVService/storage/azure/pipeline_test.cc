@@ -54,6 +54,38 @@ TEST_F(PipelineTest, RetriesPassingFailures) {
   }
 }
 
+TEST_F(PipelineTest, AllAttemptsBearTheIdsOfTheCallTheyAreFor) {
+  Script({Answer(503), Answer(200)});
+  auto origin = std::make_shared<Origin>();
+  origin->request_id = *RequestId::Parse("chat-7");
+  const char* const kTrace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  origin->trace = *ParseTraceparent(kTrace);
+  HttpRequest request;
+  request.url = "http://h/c";
+  request.origin = origin;
+  Make()->Send(request, [](const absl::StatusOr<Exchange>& r) { EXPECT_TRUE(r.ok()); });
+  ASSERT_EQ(http_.requests.size(), 2u);
+  for (const HttpRequest& sent : http_.requests) {
+    EXPECT_EQ(*FindHeader(sent.headers, "x-ms-client-request-id"), "chat-7");
+    EXPECT_EQ(*FindHeader(sent.headers, "traceparent"), kTrace);
+  }
+}
+
+TEST_F(PipelineTest, WhatIsForNobodyHasAnIdOfItsOwn) {
+  Script({Answer(503), Answer(200)});
+  const auto pipeline = Make();
+  ASSERT_TRUE(Send(*pipeline).ok());
+  ASSERT_TRUE(Send(*pipeline).ok());
+  ASSERT_EQ(http_.requests.size(), 3u);
+  const auto id = [this](size_t i) {
+    return *FindHeader(http_.requests[i].headers, "x-ms-client-request-id");
+  };
+  EXPECT_EQ(id(0).size(), 16u);
+  EXPECT_EQ(id(0), id(1));  // attempts of one
+  EXPECT_NE(id(1), id(2));
+  EXPECT_EQ(FindHeader(http_.requests[0].headers, "traceparent"), nullptr);
+}
+
 TEST_F(PipelineTest, RetriesBrokenConnectionsAndDamagedBodies) {
   Script({absl::UnavailableError("reset"), Answer(400, {{"x-ms-error-code", "Md5Mismatch"}}),
           absl::DeadlineExceededError("the attempt's"), Answer(409)});

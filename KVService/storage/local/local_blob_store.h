@@ -123,7 +123,7 @@ class LocalBlobStore : public BlobStore {
   // As Close. REQUIRES: not from a `done` of this store.
   ~LocalBlobStore() override;
 
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override;
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
@@ -131,7 +131,7 @@ class LocalBlobStore : public BlobStore {
 
   // `visit` must not call Close. Blocks on the disk.
   absl::Status List(const std::function<void(BlobInfo)>& visit) override;
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override;
 
   BlobStoreUsage Usage() const override;

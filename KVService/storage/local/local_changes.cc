@@ -32,7 +32,7 @@ absl::Status local::AsDeviceError(const absl::Status& status) {
   return absl::UnavailableError(std::string(status.message()));
 }
 
-void LocalBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
+void LocalBlobStore::Put(BlobId id, Blob blob, Patience patience,
                          absl::AnyInvocable<void(absl::Status) &&> done) {
   absl::Status status = local::CheckId(id);
   if (blob.data.empty()) status.Update(absl::InvalidArgumentError("blob without data"));
@@ -45,7 +45,7 @@ void LocalBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
   op->kind = Op::Kind::kPut;
   op->key = local::KeyOf(id);
   op->blob = std::move(blob);
-  op->deadline = deadline;
+  op->deadline = patience.deadline;
   op->done = std::move(done);
   Enqueue(std::move(op));
 }

@@ -143,7 +143,7 @@ absl::Status LocalBlobStore::List(const std::function<void(BlobInfo)>& visit) {
   });
 }
 
-void LocalBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time /*deadline*/,
+void LocalBlobStore::ListPrefix(BlobId prefix, size_t limit, Patience /*patience*/,
                                 Done<std::vector<BlobInfo>> done) {
   std::vector<BlobInfo> found;
   const absl::Status status = Visit(local::KeyOf(prefix), [&](BlobInfo info) {

@@ -200,5 +200,53 @@ TEST_F(LocalScrubTest, CloseDoesNotWaitForItsRate) {
   EXPECT_TRUE(store_->Close().ok());
 }
 
+TEST_F(LocalScrubTest, ChecksAllOnceWhenAsked) {
+  Open();
+  Put(8);
+  Flip(SegmentFiles(directory_.path()).at(0), 3 * 8192);
+  std::set<std::string> damaged;
+  ScrubOptions scrub;
+  scrub.damaged = [&](const BlobId& id) { damaged.insert(id.name); };
+  ScrubStats last;
+  int told = 0;
+  EXPECT_TRUE(store_
+                  ->CheckAll(scrub,
+                             [&](const ScrubStats& stats) {
+                               ++told;
+                               last = stats;
+                               return true;
+                             })
+                  .ok());
+  EXPECT_EQ(damaged, (std::set<std::string>{"3"}));
+  EXPECT_EQ(last.records, 8);
+  EXPECT_EQ(last.bytes, 8 * 8192);
+  EXPECT_EQ(last.errors, 1);
+  EXPECT_EQ(told, 8);
+  told = 0;
+  EXPECT_TRUE(store_->CheckAll(scrub, [&](const ScrubStats&) { return ++told < 2; }).ok());
+  EXPECT_EQ(told, 2) << "it goes on though it was told not to";
+}
+
+TEST_F(LocalScrubTest, CloseEndsACheckThatWaitsForItsRate) {
+  Open();
+  Put(2);
+  ScrubOptions scrub;
+  scrub.bytes_per_second = 1;
+  absl::Notification begun;
+  std::thread checker([&] {
+    EXPECT_TRUE(store_
+                    ->CheckAll(scrub,
+                               [&](const ScrubStats&) {
+                                 if (!begun.HasBeenNotified()) begun.Notify();
+                                 return true;
+                               })
+                    .ok());
+  });
+  begun.WaitForNotification();
+  EXPECT_TRUE(store_->Close().ok());
+  checker.join();
+  EXPECT_TRUE(absl::IsUnavailable(store_->CheckAll(scrub, [](auto&) { return true; })));
+}
+
 }  // namespace
 }  // namespace kvstore::testing

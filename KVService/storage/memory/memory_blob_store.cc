@@ -105,9 +105,9 @@ void MemoryBlobStore::Finish(Callback callback) {
   std::move(callback)();
 }
 
-void MemoryBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
+void MemoryBlobStore::Put(BlobId id, Blob blob, Patience patience,
                           absl::AnyInvocable<void(absl::Status) &&> done) {
-  absl::Status status = DoPut(id, std::move(blob), deadline);
+  absl::Status status = DoPut(id, std::move(blob), patience.deadline);
   Finish([done = std::move(done), status = std::move(status)]() mutable {
     std::move(done)(std::move(status));
   });
@@ -142,7 +142,7 @@ absl::Status MemoryBlobStore::List(const std::function<void(BlobInfo)>& visit) {
   return absl::OkStatus();
 }
 
-void MemoryBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time /*deadline*/,
+void MemoryBlobStore::ListPrefix(BlobId prefix, size_t limit, Patience /*patience*/,
                                  Done<std::vector<BlobInfo>> done) {
   std::vector<BlobInfo> found;
   const absl::Status status = List([&](BlobInfo info) {

@@ -23,13 +23,13 @@ class MemoryBlobStore : public BlobStore {
   explicit MemoryBlobStore(uint64_t capacity_bytes = 0);
   ~MemoryBlobStore() override;
 
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override;
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override;
   absl::Status List(const std::function<void(BlobInfo)>& visit) override;
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override;
   BlobStoreUsage Usage() const override;
   uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override;
@@ -47,6 +47,11 @@ class MemoryBlobStore : public BlobStore {
   void ReleaseCallbacks();
   size_t held_callbacks() const;
 
+  void SetCapacity(uint64_t bytes) {
+    absl::MutexLock lock(&mutex_);
+    capacity_bytes_ = bytes;
+  }
+
   // Flips a bit of the stored data, so that the next Get is DATA_LOSS. False: no such blob.
   bool Corrupt(const BlobId& id);
 
@@ -59,9 +64,8 @@ class MemoryBlobStore : public BlobStore {
   absl::Status DoDelete(const BlobId& id) ABSL_LOCKS_EXCLUDED(mutex_);
   void Finish(Callback callback) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  const uint64_t capacity_bytes_;
-
   mutable absl::Mutex mutex_;
+  uint64_t capacity_bytes_ ABSL_GUARDED_BY(mutex_);  // 0: unbounded
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool holding_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t used_bytes_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -175,10 +175,10 @@ void MemorySharedBlobStore::Answer(Call call, Callback callback) {
   std::move(callback)();
 }
 
-void MemorySharedBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
+void MemorySharedBlobStore::Put(BlobId id, Blob blob, Patience patience,
                                 absl::AnyInvocable<void(absl::Status) &&> done) {
-  Start(kPut, deadline,
-        [this, id = std::move(id), blob = std::move(blob), deadline,
+  Start(kPut, patience.deadline,
+        [this, id = std::move(id), blob = std::move(blob), deadline = patience.deadline,
          done = std::move(done)](absl::Status status) mutable {
           if (status.ok()) status = account_->Put(id, std::move(blob), deadline);
           Answer(kPut, [done = std::move(done), status = std::move(status)]() mutable {
@@ -232,9 +232,10 @@ uint64_t MemorySharedBlobStore::FootprintOf(const BlobId& id, const Blob& blob) 
   return account_->blobs_.FootprintOf(id, blob);
 }
 
-void MemorySharedBlobStore::Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) {
-  Start(kStat, deadline,
-        [this, id = std::move(id), deadline, done = std::move(done)](absl::Status status) mutable {
+void MemorySharedBlobStore::Stat(BlobId id, Patience patience, Done<BlobInfo> done) {
+  Start(kStat, patience.deadline,
+        [this, id = std::move(id), deadline = patience.deadline,
+         done = std::move(done)](absl::Status status) mutable {
           if (status.ok() && deadline <= absl::Now()) {
             status = absl::DeadlineExceededError("memory store: deadline passed");
           }
@@ -252,10 +253,10 @@ void MemorySharedBlobStore::Stat(BlobId id, absl::Time deadline, Done<BlobInfo> 
         });
 }
 
-void MemorySharedBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+void MemorySharedBlobStore::ListPrefix(BlobId prefix, size_t limit, Patience patience,
                                        Done<std::vector<BlobInfo>> done) {
-  Start(kListPrefix, deadline,
-        [this, begin = KeyOf(prefix), limit, deadline,
+  Start(kListPrefix, patience.deadline,
+        [this, begin = KeyOf(prefix), limit, deadline = patience.deadline,
          done = std::move(done)](absl::Status status) mutable {
           if (status.ok() && deadline <= absl::Now()) {
             status = absl::DeadlineExceededError("memory store: deadline passed");
@@ -278,6 +279,16 @@ void MemorySharedBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time d
 }
 
 void MemorySharedBlobStore::TellGone(const BlobId& id) { account_->TellGone(id); }
+
+absl::Status MemorySharedBlobStore::Lease(const std::string& account, const std::string& container,
+                                          int seconds) {
+  absl::MutexLock lock(&account_->mutex_);
+  if (!down_.ok()) return down_;
+  MemoryAccount::Lease& lease = account_->leases_[account + "/" + container];
+  if (lease.holder != this && absl::Now() < lease.end) return absl::AbortedError("another has it");
+  lease = {this, absl::Now() + absl::Seconds(seconds)};
+  return absl::OkStatus();
+}
 
 absl::Status MemorySharedBlobStore::ListUnshared(const std::function<void(BlobInfo)>& /*visit*/) {
   absl::MutexLock lock(&account_->mutex_);

@@ -48,6 +48,11 @@ class MemoryAccount {
   MemoryBlobStore blobs_;  // its calls end before they return, so they may be made under the mutex
   std::map<std::string, BlobInfo> infos_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::vector<BlobChange>> logs_ ABSL_GUARDED_BY(mutex_);  // by container
+  struct Lease {
+    const void* holder = nullptr;
+    absl::Time end = absl::InfinitePast();
+  };
+  std::map<std::string, Lease> leases_ ABSL_GUARDED_BY(mutex_);  // by container
   std::vector<std::shared_ptr<Follower>> followers_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -63,7 +68,7 @@ class MemorySharedBlobStore : public SharedBlobStore {
   explicit MemorySharedBlobStore(std::shared_ptr<MemoryAccount> account);
   ~MemorySharedBlobStore() override;
 
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override;
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
@@ -74,10 +79,12 @@ class MemorySharedBlobStore : public SharedBlobStore {
   void Follow(const std::string& account, const std::string& container, BlobListener* listener,
               absl::Time deadline, FollowDone done) override;
   bool UpToDate(const std::string& account, const std::string& container) const override;
-  void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) override;
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void Stat(BlobId id, Patience patience, Done<BlobInfo> done) override;
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override;
   void TellGone(const BlobId& id) override;
+  absl::Status Lease(const std::string& account, const std::string& container,
+                     int seconds) override;
   absl::Status ListUnshared(const std::function<void(BlobInfo)>& visit) override;
 
   // Answers hung calls with UNAVAILABLE and releases those held; no listener is called after it.

@@ -156,11 +156,11 @@ void TieredBlobStore::RunUpload(OpPtr op) {
     absl::MutexLock lock(&mutex_);
     // It may have been deleted while this one waited for the name.
     pending = copies_.pending().contains(op->key);
-    op->deadline = std::min(absl::Now() + options_.upload_timeout, drain_until_);
+    op->patience.deadline = std::min(absl::Now() + options_.upload_timeout, drain_until_);
   }
   if (!pending) return EndUpload(std::move(op));
   BlobId id = op->id;
-  const absl::Time deadline = op->deadline;
+  const absl::Time deadline = op->patience.deadline;
   local_->Get(std::move(id), deadline, [this, op = std::move(op)](absl::StatusOr<Blob> b) mutable {
     SendUpload(std::move(op), std::move(b));
   });
@@ -169,7 +169,7 @@ void TieredBlobStore::RunUpload(OpPtr op) {
 void TieredBlobStore::SendUpload(OpPtr op, absl::StatusOr<Blob> blob) {
   if (blob.ok()) {
     BlobId id = op->id;
-    const absl::Time deadline = op->deadline;
+    const absl::Time deadline = op->patience.deadline;
     return remote_->Put(std::move(id), *std::move(blob), deadline,
                         [this, op = std::move(op)](absl::Status status) mutable {
                           Uploaded(std::move(op), std::move(status));

@@ -320,9 +320,10 @@ absl::Status TieredBlobStore::List(const std::function<void(BlobInfo)>& visit) {
   return status;
 }
 
-void TieredBlobStore::Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) {
+void TieredBlobStore::Stat(BlobId id, Patience patience, Done<BlobInfo> done) {
   absl::StatusOr<BlobInfo> known = absl::Status(absl::StatusCode::kNotFound, "");
-  if (deadline <= absl::Now()) known = absl::DeadlineExceededError("the deadline had passed");
+  if (patience.deadline <= absl::Now())
+    known = absl::DeadlineExceededError("the deadline had passed");
   if (absl::Status refused = Begin(options_.max_operations, 0); !refused.ok()) {
     return Answer(std::move(done), absl::StatusOr<BlobInfo>(std::move(refused)));
   }
@@ -336,10 +337,10 @@ void TieredBlobStore::Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) 
     End();
   };
   if (!absl::IsNotFound(known.status())) return answer(std::move(known));
-  remote_->Stat(std::move(id), deadline, std::move(answer));
+  remote_->Stat(std::move(id), std::move(patience), std::move(answer));
 }
 
-void TieredBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+void TieredBlobStore::ListPrefix(BlobId prefix, size_t limit, Patience patience,
                                  Done<std::vector<BlobInfo>> done) {
   using Result = absl::StatusOr<std::vector<BlobInfo>>;
   if (absl::Status refused = Begin(options_.max_operations, 0); !refused.ok()) {
@@ -356,7 +357,7 @@ void TieredBlobStore::ListPrefix(BlobId prefix, size_t limit, absl::Time deadlin
     }
   }
   remote_->ListPrefix(
-      std::move(prefix), limit, deadline,
+      std::move(prefix), limit, std::move(patience),
       [this, limit, pending = std::move(pending), done = std::move(done)](Result result) mutable {
         if (result.ok()) {
           absl::flat_hash_set<std::string> names;

@@ -102,7 +102,7 @@ class TieredBlobStore : public SharedBlobStore {
   // As Close. REQUIRES: not from a `done` of this store.
   ~TieredBlobStore() override;
 
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override;
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
@@ -118,14 +118,18 @@ class TieredBlobStore : public SharedBlobStore {
   bool UpToDate(const std::string& account, const std::string& container) const override;
   void FindLocal(size_t count, absl::FunctionRef<BlobId(size_t)> id,
                  absl::FunctionRef<void(size_t)> found) const override;
-  void Stat(BlobId id, absl::Time deadline, Done<BlobInfo> done) override;
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void Stat(BlobId id, Patience patience, Done<BlobInfo> done) override;
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override;
 
   // Of a blob that is pending here nothing is told: it is on its way.
   void TellGone(const BlobId& id) override;
 
   // The pending blobs, and, as lost, those that were found at Open to be marked and gone.
+  absl::Status Lease(const std::string& account, const std::string& container,
+                     int seconds) override {
+    return remote_->Lease(account, container, seconds);
+  }
   absl::Status ListUnshared(const std::function<void(BlobInfo)>& visit) override;
 
   // Waits for what runs, then for uploads until they are done, one fails, or the drain's time is

@@ -9,9 +9,9 @@ class Settled : public BlobStore {
  public:
   Settled(std::unique_ptr<TieredBlobStore> tier, bool uploads)
       : tier_(std::move(tier)), uploads_(uploads) {}
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override {
-    tier_->Put(std::move(id), std::move(blob), deadline, std::move(done));
+    tier_->Put(std::move(id), std::move(blob), std::move(patience), std::move(done));
   }
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override {
@@ -23,9 +23,9 @@ class Settled : public BlobStore {
   absl::Status List(const std::function<void(BlobInfo)>& visit) override {
     return tier_->List(visit);
   }
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override {
-    tier_->ListPrefix(std::move(prefix), limit, deadline, std::move(done));
+    tier_->ListPrefix(std::move(prefix), limit, std::move(patience), std::move(done));
   }
   BlobStoreUsage Usage() const override {
     EXPECT_TRUE(!uploads_ || UploadsOf(*tier_).ok());

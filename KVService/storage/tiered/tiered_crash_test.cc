@@ -33,10 +33,10 @@ class Unpluggable : public Base {
   explicit Unpluggable(std::shared_ptr<Plug> plug, Args&&... args)
       : Base(std::forward<Args>(args)...), plug_(std::move(plug)) {}
 
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override {
     if (!plug_->Take()) return std::move(done)(Dead());
-    Base::Put(std::move(id), std::move(blob), deadline, Heard(std::move(done)));
+    Base::Put(std::move(id), std::move(blob), std::move(patience), Heard(std::move(done)));
   }
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override {
@@ -62,9 +62,9 @@ class Unpluggable : public Base {
 class Borrowed : public BlobStore {
  public:
   explicit Borrowed(BlobStore* store) : store_(store) {}
-  void Put(BlobId id, Blob blob, absl::Time deadline,
+  void Put(BlobId id, Blob blob, Patience patience,
            absl::AnyInvocable<void(absl::Status) &&> done) override {
-    store_->Put(std::move(id), std::move(blob), deadline, std::move(done));
+    store_->Put(std::move(id), std::move(blob), std::move(patience), std::move(done));
   }
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override {
@@ -76,9 +76,9 @@ class Borrowed : public BlobStore {
   absl::Status List(const std::function<void(BlobInfo)>& visit) override {
     return store_->List(visit);
   }
-  void ListPrefix(BlobId prefix, size_t limit, absl::Time deadline,
+  void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override {
-    store_->ListPrefix(std::move(prefix), limit, deadline, std::move(done));
+    store_->ListPrefix(std::move(prefix), limit, std::move(patience), std::move(done));
   }
   BlobStoreUsage Usage() const override { return store_->Usage(); }
   uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override {

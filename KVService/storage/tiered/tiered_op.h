@@ -17,7 +17,7 @@ struct TieredBlobStore::Op {
   BlobId id;
   std::string key;
   Blob blob;
-  absl::Time deadline = absl::InfiniteFuture();
+  Patience patience = absl::InfiniteFuture();
   absl::AnyInvocable<void(absl::Status) &&> done;
   uint64_t put_bytes = 0;  // counted in put_bytes_
 

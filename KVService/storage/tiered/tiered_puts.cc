@@ -105,7 +105,7 @@ void TieredBlobStore::Finish(OpPtr op, absl::Status status) {
 
 // ---- Put
 
-void TieredBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
+void TieredBlobStore::Put(BlobId id, Blob blob, Patience patience,
                           absl::AnyInvocable<void(absl::Status) &&> done) {
   absl::Status refused = CheckPut(id, blob);
   const uint64_t size = blob.data.size();
@@ -116,7 +116,7 @@ void TieredBlobStore::Put(BlobId id, Blob blob, absl::Time deadline,
   op->key = KeyOf(id);
   op->id = std::move(id);
   op->blob = std::move(blob);
-  op->deadline = deadline;
+  op->patience = std::move(patience);
   op->done = std::move(done);
   op->put_bytes = size;
   Acquire(std::move(op));
@@ -145,7 +145,7 @@ TieredBlobStore::Way TieredBlobStore::WayOf(const Op& op) {
 }
 
 void TieredBlobStore::RunPut(OpPtr op) {
-  if (op->deadline <= absl::Now()) {
+  if (op->patience.deadline <= absl::Now()) {
     return Finish(std::move(op), absl::DeadlineExceededError("put: the deadline had passed"));
   }
   if (options_.write_back) {
@@ -185,15 +185,15 @@ void TieredBlobStore::PutBack(OpPtr owned) {
   const auto joined = [this, op] {
     if (op->left.fetch_sub(1, std::memory_order_acq_rel) == 1) PutBackDone(OpPtr(op));
   };
-  const absl::Time deadline = op->deadline;
+  const Patience patience = op->patience;
   BlobId id = op->id;
   Blob blob = op->blob;
-  local_->Put(MarkerOf(id), MarkerBlob(id), deadline, [op, joined](absl::Status status) {
+  local_->Put(MarkerOf(id), MarkerBlob(id), patience, [op, joined](absl::Status status) {
     // Left behind by an earlier put of the name: it serves.
     op->marker_status = absl::IsAlreadyExists(status) ? absl::OkStatus() : std::move(status);
     joined();
   });
-  local_->Put(std::move(id), std::move(blob), deadline, [op, joined](absl::Status status) {
+  local_->Put(std::move(id), std::move(blob), patience, [op, joined](absl::Status status) {
     op->blob_status = std::move(status);
     joined();
   });
@@ -236,8 +236,8 @@ void TieredBlobStore::PutBackDone(OpPtr op) {
 void TieredBlobStore::PutThrough(OpPtr op) {
   BlobId id = op->id;
   Blob blob = op->blob;
-  const absl::Time deadline = op->deadline;
-  remote_->Put(std::move(id), std::move(blob), deadline,
+  Patience patience = op->patience;
+  remote_->Put(std::move(id), std::move(blob), std::move(patience),
                [this, op = std::move(op)](absl::Status status) mutable {
                  PutThroughDone(std::move(op), std::move(status));
                });
@@ -285,9 +285,9 @@ void TieredBlobStore::AnswerAndFill(OpPtr op) {
 // the better news.
 void TieredBlobStore::RefusePut(OpPtr op) {
   BlobId id = op->id;
-  const absl::Time deadline = op->deadline;
+  Patience patience = op->patience;
   remote_->Stat(
-      std::move(id), deadline,
+      std::move(id), std::move(patience),
       [this, op = std::move(op)](const absl::StatusOr<BlobInfo>& found) mutable {
         absl::Status status = found.status();
         if (status.ok()) {

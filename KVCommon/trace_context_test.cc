@@ -1,0 +1,110 @@
+#include "KVCommon/trace_context.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "KVCommon/origin.h"
+
+namespace kvstore {
+namespace {
+
+// The specification's own example.
+constexpr char kExample[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+TEST(Traceparent, ReadsWhatTheSpecificationShows) {
+  const auto context = ParseTraceparent(kExample);
+  ASSERT_TRUE(context);
+  EXPECT_EQ(Hex(context->trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
+  EXPECT_EQ(Hex(context->span_id), "00f067aa0ba902b7");
+  EXPECT_TRUE(context->sampled);
+  EXPECT_EQ(FormatTraceparent(*context), kExample);
+}
+
+TEST(Traceparent, ReadsTheSampledFlagAlone) {
+  const auto with_flags = [](const std::string& flags) {
+    return ParseTraceparent(std::string(kExample, 53) + flags);
+  };
+  EXPECT_FALSE(with_flags("00")->sampled);
+  EXPECT_FALSE(with_flags("fe")->sampled);
+  EXPECT_TRUE(with_flags("ff")->sampled);
+  EXPECT_EQ(FormatTraceparent(*with_flags("ff")), kExample);  // the others are not ours to set
+}
+
+TEST(Traceparent, ReadsVersionsToComeAsFarAsThisOneGoes) {
+  const std::string rest = std::string(kExample).substr(2);
+  EXPECT_EQ(ParseTraceparent("cc" + rest), ParseTraceparent(kExample));
+  EXPECT_EQ(ParseTraceparent("cc" + rest + "-what-the-future-will-be-like"),
+            ParseTraceparent(kExample));
+  EXPECT_EQ(ParseTraceparent("01" + rest + "-"), ParseTraceparent(kExample));
+  EXPECT_FALSE(ParseTraceparent("cc" + rest + ".what-the-future-will-not-be-like"));
+  EXPECT_FALSE(ParseTraceparent("cc" + rest + "0"));
+}
+
+TEST(Traceparent, RefusesWhatTheSpecificationCallsInvalid) {
+  const std::string example = kExample;
+  for (const std::string& bad : {
+           std::string(),
+           std::string("00"),
+           example.substr(0, 54),     // flags cut
+           example.substr(0, 52),     // no flags
+           example + "0",             // longer than 00 is
+           example + "-",             // likewise
+           example + "-extra",        // likewise
+           "ff" + example.substr(2),  // the version ff
+           "0x" + example.substr(2),  // no version
+           "0" + example,             // three digits
+           std::string("00-00000000000000000000000000000000-00f067aa0ba902b7-01"),  // no trace
+           std::string("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01"),  // no parent
+           std::string("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"),  // upper case
+           std::string("00-4bf92f3577b34da6a3ce929d0e0e4736-00F067AA0BA902B7-01"),
+           std::string("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0A"),
+           std::string("00-4bf92f3577b34da6a3ce929d0e0e473-000f067aa0ba902b7-01"),  // moved dash
+           std::string("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-.1"),
+           std::string("00-.bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+           std::string("00-4bf92f3577b34da6a3ce929d0e0e4736-.0f067aa0ba902b7-01"),
+           std::string("00_4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7_01"),
+           " " + example,
+           example + " ",
+       }) {
+    EXPECT_FALSE(ParseTraceparent(bad)) << bad;
+  }
+}
+
+TEST(Traceparent, NewIdsAreValidAndDiffer) {
+  std::set<std::string> seen;
+  for (int i = 0; i < 1000; ++i) {
+    const TraceContext context{NewTraceId(), NewSpanId(), i % 2 == 0};
+    EXPECT_EQ(ParseTraceparent(FormatTraceparent(context)), context);
+    seen.insert(Hex(context.trace_id));
+    seen.insert(Hex(context.span_id));
+  }
+  EXPECT_EQ(seen.size(), 2000u);
+}
+
+TEST(RequestId, MakesSixteenHexadecimalDigits) {
+  std::set<std::string> seen;
+  for (int i = 0; i < 100; ++i) {
+    const std::string id(RequestId::New().view());
+    EXPECT_EQ(id.size(), 16u);
+    EXPECT_EQ(id.find_first_not_of("0123456789abcdef"), std::string::npos) << id;
+    seen.insert(id);
+  }
+  EXPECT_EQ(seen.size(), 100u);
+}
+
+TEST(RequestId, TakesVisibleTextOfAtMost64Bytes) {
+  EXPECT_EQ(RequestId::Parse("chat/7:\"x\\\"")->view(), "chat/7:\"x\\\"");
+  EXPECT_EQ(RequestId::Parse(std::string(64, 'x'))->view(), std::string(64, 'x'));
+  EXPECT_FALSE(RequestId::Parse(std::string(65, 'x')));
+  EXPECT_FALSE(RequestId::Parse(""));
+  EXPECT_FALSE(RequestId::Parse("two words"));
+  EXPECT_FALSE(RequestId::Parse("line\r\nx-ms-date: 1"));
+  EXPECT_FALSE(RequestId::Parse(std::string("nul\0", 4)));
+  EXPECT_FALSE(RequestId::Parse("\x7f"));
+  EXPECT_FALSE(RequestId::Parse("\xc3\xbc"));
+}
+
+}  // namespace
+}  // namespace kvstore
