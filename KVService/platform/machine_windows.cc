@@ -37,6 +37,12 @@ void RaiseOpenFileLimit() {}
 
 void LowerThreadPriority() { SetThreadPriority(GetCurrentThread(), THREAD_MODE_BACKGROUND_BEGIN); }
 
+std::string HostName() {
+  char name[256] = {};
+  DWORD size = sizeof name;
+  return GetComputerNameExA(ComputerNameDnsHostname, name, &size) ? name : "";
+}
+
 // The system does; this build does not use it yet.
 bool HasWinHttp() { return false; }
 

@@ -14,6 +14,9 @@ absl::Status OfferReflection() {
   return LoadSharedLibrary(KVSTORE_REFLECTION_LIBRARY);
 }
 
-void OfferChannelz() { grpc::channelz::experimental::InitChannelzService(); }
+absl::Status OfferChannelz() {
+  grpc::channelz::experimental::InitChannelzService();
+  return absl::OkStatus();
+}
 
 }  // namespace kvstore

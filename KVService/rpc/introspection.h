@@ -8,11 +8,11 @@
 namespace kvstore {
 
 // For the servers that are built from now on. Which services there are, and their messages: what
-// grpcurl and grpc_cli ask for. FAILED_PRECONDITION where gRPC's library of it is not installed.
+// grpcurl and grpc_cli ask for. FAILED_PRECONDITION where there is no library of gRPC's for it.
 absl::Status OfferReflection();
 
 // Likewise. Channels, sockets, calls and their counts, of the whole process (gRPC's A14).
-void OfferChannelz();
+absl::Status OfferChannelz();
 
 }  // namespace kvstore
 

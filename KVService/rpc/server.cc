@@ -73,7 +73,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
   TakeGrpcLog();
   auto parts = std::make_unique<Parts>(store, log, admission, options.access, std::move(health));
   if (options.reflection) KV_RETURN_IF_ERROR(OfferReflection());
-  if (options.channelz) OfferChannelz();
+  if (options.channelz) KV_RETURN_IF_ERROR(OfferChannelz());
   grpc::ServerBuilder builder;
   Configure(builder);
   if (options.channelz) builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 1);

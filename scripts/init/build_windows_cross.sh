@@ -150,7 +150,7 @@ build_grpc() {
     -DgRPC_PROTOBUF_PROVIDER=package -DgRPC_RE2_PROVIDER=package -DgRPC_SSL_PROVIDER=package \
     -DgRPC_ZLIB_PROVIDER=package -DZLIB_LIBRARY="$prefix/lib/libz.a" -DZLIB_INCLUDE_DIR="$prefix/include" \
     -DProtobuf_PROTOC_LIBRARY="$prefix/lib/libprotobuf.a" -DProtobuf_PROTOC_EXECUTABLE=/usr/bin/protoc
-  built grpc --target grpc++ grpcpp_channelz
+  built grpc --target grpc++
   # Installing wants the archives of targets that were not built: empty ones, which nothing links.
   local archive
   for archive in $(cd "$builds/grpc" && sed -n 's/.*file(INSTALL.*TYPE STATIC_LIBRARY.*"\([^"]*\)".*/\1/p' cmake_install.cmake); do
