@@ -214,6 +214,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
                  "error, info or verbose; logs go to standard error")
       ->capture_default_str()
       ->check(CLI::IsMember({"error", "info", "verbose"}));
+  app.add_option("--log-format", options.log_format,
+                 "text, or json: an object a line, of time, level and message")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"text", "json"}));
   app.add_flag("--disable-metrics", disable_metrics,
                "do not print a JSON line for every call to standard output");
   app.add_option(

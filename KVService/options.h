@@ -20,6 +20,7 @@ struct ServerOptions {
   int port = 50051;
   int threads = 0;  // of all pools together (thread_plan.h); 0: by the number of processors
   std::string log_level = "info";
+  std::string log_format = "text";
   std::string transport = "libcurl";
   bool metrics = true;  // a JSON line for every call
   std::string metrics_host = "127.0.0.1";

@@ -286,7 +286,7 @@ int main(int argc, char** argv) {
   const auto& options = std::get<kvstore::ServerOptions>(parsed);
   kvstore::HoldStopSignals();
   kvstore::RaiseOpenFileLimit();
-  kvstore::SetUpLog(options.log_level);
+  kvstore::SetUpLog(options.log_level, options.log_format == "json");
   if (const absl::Status status = kvstore::RunAll(options, {argv + 1, argv + argc}); !status.ok()) {
     spdlog::error("failed {}", std::string(status.message()));
     return 1;

@@ -59,7 +59,7 @@ class Server:
     def _read_log(self):
         for line in self.process.stderr:
             self.log.append(line)
-            match = re.search(r" serving .*port=(\d+)", line)
+            match = re.search(r"[ \"]serving .*port=(\d+)", line)
             if match:
                 self.port = int(match.group(1))
                 self.started.set()

@@ -486,6 +486,20 @@ class ServerTest(unittest.TestCase):
         self.assertNotIn(" info ", result.stderr)
         self.assertIn(" error ", result.stderr)
 
+    def test_the_log_as_json(self):
+        with Server("--log-format", "json", "--log-level", "verbose") as server:
+            with self.assertRaises(grpc.RpcError):
+                server.stub().Lookup(lookup_request([]), metadata=[("x-request-id", 'a"b\\c')])
+            self.assertEqual(server.stop(), 0)
+            lines = [json.loads(line) for line in server.log]
+            self.assertGreater(len(lines), 5)
+            for line in lines:
+                self.assertEqual(set(line), {"time", "level", "message"})
+                self.assertRegex(line["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+            refused = [line for line in lines if "call refused" in line["message"]]
+            self.assertEqual([line["level"] for line in refused], ["debug"])
+            self.assertIn('a"b\\c', refused[0]["message"])
+
     def test_a_directory_is_locked_against_a_second_process(self):
         with Server() as server:
             result = self.run_server("--port", "0", "--data-dir", server.data_dir)

@@ -7,9 +7,9 @@
 
 namespace kvstore {
 
-// Sets the log up; `level` is error, info or verbose. Call once, before any
-// thread starts.
-void SetUpLog(std::string_view level);
+// Sets the log up; `level` is error, info or verbose. With `json` a line is an object of time,
+// level and message. Call once, before any thread starts.
+void SetUpLog(std::string_view level, bool json);
 
 // From now on; and what it is. Thread-safe. False, and nothing changes, for what is no level.
 bool SetLogLevel(std::string_view level);
