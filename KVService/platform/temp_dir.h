@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
+#include <random>
 #include <string>
 
 namespace kvstore::testing {
@@ -14,9 +14,12 @@ namespace kvstore::testing {
 class TempDir {
  public:
   explicit TempDir(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
-    std::string pattern = (parent / "kvstore-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
-    path_ = pattern;
+    std::random_device random;
+    for (int attempt = 0; attempt < 100 && path_.empty(); ++attempt) {
+      const std::filesystem::path tried = parent / ("kvstore-" + std::to_string(random()));
+      if (std::filesystem::create_directory(tried)) path_ = tried.string();
+    }
+    EXPECT_FALSE(path_.empty());
   }
   ~TempDir() {
     std::error_code ignored;

@@ -142,7 +142,7 @@ build_protobuf() {
 build_grpc() {
   fetch grpc
   sed -i 's/-D_WIN32_WINNT=0x600/-D_WIN32_WINNT=0x0A00/' "$sources/grpc/CMakeLists.txt"
-  with_cmake grpc "$sources/grpc" -DgRPC_INSTALL=ON -DgRPC_BUILD_TESTS=OFF \
+  with_cmake grpc "$sources/grpc" -DgRPC_INSTALL=ON -DgRPC_BUILD_TESTS=OFF -DgRPC_BUILD_CODEGEN=OFF \
     -DgRPC_BUILD_CSHARP_EXT=OFF -DgRPC_BUILD_GRPC_CPP_PLUGIN=OFF -DgRPC_BUILD_GRPC_CSHARP_PLUGIN=OFF \
     -DgRPC_BUILD_GRPC_NODE_PLUGIN=OFF -DgRPC_BUILD_GRPC_OBJECTIVE_C_PLUGIN=OFF \
     -DgRPC_BUILD_GRPC_PHP_PLUGIN=OFF -DgRPC_BUILD_GRPC_PYTHON_PLUGIN=OFF \
@@ -279,6 +279,8 @@ if [ "$1" = all ]; then
   SECONDS=0
   export CCACHE_BASEDIR=$top
   cmake --preset windows-cross
-  cmake --build --preset windows-cross -j "$jobs"
+  cmake --build --preset windows-cross -j "$jobs" --target KVStoreServer KVPlayground kvctl KVClient
+  # Unit tests that make POSIX's own calls do not build, and are left out.
+  cmake --build --preset windows-cross -j "$jobs" -- -k 0 >"$prefix/logs/tests.log" 2>&1 || true
   say "KVStore: $SECONDS s; the programs are in build/windows-cross/bin"
 fi
