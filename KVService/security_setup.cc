@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "KVCommon/status_macros.h"
+#include "KVService/platform/network.h"
 #include "absl/time/time.h"
 
 namespace kvstore {
@@ -10,10 +11,6 @@ namespace {
 
 // Orchestrators replace certificates without a signal, hours before the old ones end.
 constexpr absl::Duration kTlsLook = absl::Seconds(30);
-
-bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host.starts_with("127.") || host == "::1" || host == "[::1]";
-}
 
 void Warn(const ServerOptions& options, const SecuritySetup& security) {
   if (security.access() != nullptr && security.access()->NeedsCertificates() &&

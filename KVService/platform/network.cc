@@ -9,6 +9,11 @@
 #endif
 
 namespace kvstore {
+namespace {
+
+constexpr uint32_t kLoopbackNet = 127;
+
+}  // namespace
 
 AddressFamily FamilyOf(const std::string& address) {
   in6_addr ip;
@@ -17,8 +22,28 @@ AddressFamily FamilyOf(const std::string& address) {
   return AddressFamily::kNone;
 }
 
-bool IsLoopback(const std::string& host) {
-  constexpr uint32_t kLoopbackNet = 127;
+std::string ReachableAddress(const sockaddr* address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (address->sa_family == AF_INET) {
+    const in_addr ip = reinterpret_cast<const sockaddr_in*>(address)->sin_addr;
+    const uint32_t host = ntohl(ip.s_addr);
+    const bool link_local = host >> 16 == (169u << 8 | 254u);
+    if (link_local || host >> 24 == kLoopbackNet || host == INADDR_ANY) return "";
+    inet_ntop(AF_INET, &ip, text, sizeof(text));
+  } else if (address->sa_family == AF_INET6) {
+    const in6_addr& ip = reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
+    if (IN6_IS_ADDR_LINKLOCAL(&ip) || IN6_IS_ADDR_LOOPBACK(&ip) || IN6_IS_ADDR_UNSPECIFIED(&ip)) {
+      return "";
+    }
+    inet_ntop(AF_INET6, &ip, text, sizeof(text));
+  }
+  return text;
+}
+
+bool IsLoopback(std::string host) {
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
   in_addr v4;
   if (inet_pton(AF_INET, host.c_str(), &v4) == 1) return ntohl(v4.s_addr) >> 24 == kLoopbackNet;
   in6_addr v6;

@@ -7,6 +7,8 @@
 
 #include "absl/status/statusor.h"
 
+struct sockaddr;
+
 namespace kvstore {
 
 struct NetworkInterface {
@@ -25,8 +27,12 @@ enum class AddressFamily { kNone, kIpv4, kIpv6 };
 // kNone: the text is no address, but may be a name.
 AddressFamily FamilyOf(const std::string& address);
 
-// Whether it is an address, or the usual name, of this very machine's loopback.
-bool IsLoopback(const std::string& host);
+// An address as text; empty for one that no other machine can reach, or of another family.
+std::string ReachableAddress(const sockaddr* address);
+
+// Whether it is an address, or the usual name, of this very machine's loopback. An IPv6 address may
+// stand in brackets.
+bool IsLoopback(std::string host);
 
 }  // namespace kvstore
 

@@ -28,25 +28,6 @@ bool IsBridge(const std::string& name) {
   return std::filesystem::exists("/sys/class/net/" + name + "/bridge", unknown);
 }
 
-// Empty for one that nobody else can reach.
-std::string TextOf(const sockaddr* address) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (address->sa_family == AF_INET) {
-    const in_addr ip = reinterpret_cast<const sockaddr_in*>(address)->sin_addr;
-    const uint32_t host = ntohl(ip.s_addr);
-    const bool link_local = host >> 16 == (169u << 8 | 254u);
-    if (link_local || host >> 24 == IN_LOOPBACKNET || host == INADDR_ANY) return "";
-    inet_ntop(AF_INET, &ip, text, sizeof(text));
-  } else if (address->sa_family == AF_INET6) {
-    const in6_addr& ip = reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
-    if (IN6_IS_ADDR_LINKLOCAL(&ip) || IN6_IS_ADDR_LOOPBACK(&ip) || IN6_IS_ADDR_UNSPECIFIED(&ip)) {
-      return "";
-    }
-    inet_ntop(AF_INET6, &ip, text, sizeof(text));
-  }
-  return text;
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<NetworkInterface>> UsableInterfaces() {
@@ -65,7 +46,7 @@ absl::StatusOr<std::vector<NetworkInterface>> UsableInterfaces() {
     if (entry->ifa_addr->sa_family == AF_PACKET) {
       const auto* link = reinterpret_cast<const sockaddr_ll*>(entry->ifa_addr);
       interface.ethernet = link->sll_hatype == ARPHRD_ETHER;
-    } else if (std::string text = TextOf(entry->ifa_addr); !text.empty()) {
+    } else if (std::string text = ReachableAddress(entry->ifa_addr); !text.empty()) {
       interface.addresses.push_back(std::move(text));
     }
   }

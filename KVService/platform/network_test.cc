@@ -32,10 +32,10 @@ TEST(NetworkTest, TellsAddressesFromNames) {
 }
 
 TEST(NetworkTest, KnowsTheLoopback) {
-  for (const char* host : {"127.0.0.1", "127.9.8.7", "::1", "localhost"}) {
+  for (const char* host : {"127.0.0.1", "127.9.8.7", "::1", "[::1]", "localhost"}) {
     EXPECT_TRUE(IsLoopback(host)) << host;
   }
-  for (const char* host : {"", "128.0.0.1", "fd00::1", "example.com", "127.example.com"}) {
+  for (const char* host : {"", "128.0.0.1", "fd00::1", "example.com", "127.example.com", "[]"}) {
     EXPECT_FALSE(IsLoopback(host)) << host;
   }
 }

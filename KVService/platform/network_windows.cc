@@ -10,29 +10,6 @@
 #include "KVService/platform/windows_error.h"
 
 namespace kvstore {
-namespace {
-
-// Empty for one that nobody else can reach.
-std::string TextOf(const sockaddr* address) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (address->sa_family == AF_INET) {
-    const in_addr ip = reinterpret_cast<const sockaddr_in*>(address)->sin_addr;
-    const uint32_t host = ntohl(ip.s_addr);
-    const bool link_local = host >> 16 == (169u << 8 | 254u);
-    if (link_local || host >> 24 == 127 || host == INADDR_ANY) return "";
-    inet_ntop(AF_INET, &ip, text, sizeof(text));
-  } else if (address->sa_family == AF_INET6) {
-    const in6_addr& ip = reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
-    if (IN6_IS_ADDR_LINKLOCAL(&ip) || IN6_IS_ADDR_LOOPBACK(&ip) || IN6_IS_ADDR_UNSPECIFIED(&ip)) {
-      return "";
-    }
-    inet_ntop(AF_INET6, &ip, text, sizeof(text));
-  }
-  return text;
-}
-
-}  // namespace
-
 absl::StatusOr<std::vector<NetworkInterface>> UsableInterfaces() {
   constexpr ULONG kFlags =
       GAA_FLAG_SKIP_ANYCAST | GAA_FLAG_SKIP_MULTICAST | GAA_FLAG_SKIP_DNS_SERVER;
@@ -58,7 +35,7 @@ absl::StatusOr<std::vector<NetworkInterface>> UsableInterfaces() {
     NetworkInterface found;
     found.name = windows::Narrow(adapter->FriendlyName);
     for (const auto* entry = adapter->FirstUnicastAddress; entry != nullptr; entry = entry->Next) {
-      std::string text = TextOf(entry->Address.lpSockaddr);
+      std::string text = ReachableAddress(entry->Address.lpSockaddr);
       if (!text.empty()) found.addresses.push_back(std::move(text));
     }
     if (!found.addresses.empty()) usable.push_back(std::move(found));

@@ -12,6 +12,7 @@
 #include "KVCommon/limits.h"
 #include "KVCommon/status_macros.h"
 #include "KVService/platform/listener.h"
+#include "KVService/platform/network.h"
 #include "KVService/rpc/admin_service.h"
 #include "KVService/rpc/front_door.h"
 #include "KVService/rpc/tls_credentials.h"
@@ -21,10 +22,6 @@ namespace {
 
 // Calls at a time, each with its thread, of which gRPC needs a few itself.
 constexpr int kMostThreads = 20;
-
-bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host.starts_with("127.") || host == "[::1]";
-}
 
 absl::Status CheckSafety(const AdminServerOptions& options, const Listener::Options& address) {
   if (!address.unix_path.empty()) return absl::OkStatus();
