@@ -8,8 +8,12 @@
 namespace kvstore {
 namespace {
 
-absl::Status CheckChange(const AdminTarget::Settings& change) {
-  if (change.capacity_bytes && *change.capacity_bytes < kLeastCapacityBytes) {
+absl::Status CheckChange(const StorageSetup& storage, const AdminTarget::Settings& change) {
+  if (!change.capacity_bytes) return absl::OkStatus();
+  if (!storage.has_disk()) {
+    return absl::FailedPreconditionError("this server has no disk whose capacity could be set");
+  }
+  if (*change.capacity_bytes < kLeastCapacityBytes) {
     return absl::InvalidArgumentError("a capacity of less than 16MiB holds no segment");
   }
   return absl::OkStatus();
@@ -17,12 +21,12 @@ absl::Status CheckChange(const AdminTarget::Settings& change) {
 
 absl::StatusOr<AdminTarget::Settings> Set(StorageSetup& storage,
                                           const AdminTarget::Settings& change) {
-  KV_RETURN_IF_ERROR(CheckChange(change));
-  // What can fail comes first.
+  // What can fail comes first, so that nothing is changed then.
+  KV_RETURN_IF_ERROR(CheckChange(storage, change));
   if (change.log_level && !SetLogLevel(*change.log_level)) {
     return absl::InvalidArgumentError("a log level is error, info or verbose");
   }
-  if (change.capacity_bytes) KV_RETURN_IF_ERROR(storage.SetDiskCapacity(*change.capacity_bytes));
+  if (change.capacity_bytes) storage.SetDiskCapacity(*change.capacity_bytes);
   if (change.memory_bytes) storage.store().SetMemory(*change.memory_bytes);
   AdminTarget::Settings now;
   now.capacity_bytes = storage.disk_capacity();

@@ -55,7 +55,7 @@ absl::StatusOr<std::unique_ptr<StorageSetup>> StorageSetup::Open(const ServerOpt
   std::unique_ptr<StorageSetup> setup(new StorageSetup);
   KV_RETURN_IF_ERROR(options.azure ? setup->OpenAzure(options, threads)
                                    : setup->OpenLocal(options, threads));
-  if (setup->local_ != nullptr && options.scrub_bytes_per_second > 0) {
+  if (setup->has_disk() && options.scrub_bytes_per_second > 0) {
     setup->local_->StartScrub(setup->Scrub(options.scrub_bytes_per_second));
   }
   KV_RETURN_IF_ERROR(setup->StartRetention(options));
@@ -117,13 +117,9 @@ uint64_t StorageSetup::disk_capacity() const {
   return local_ != nullptr ? local_->Usage().capacity_bytes : 0;
 }
 
-absl::Status StorageSetup::SetDiskCapacity(uint64_t bytes) {
-  if (local_ == nullptr) {
-    return absl::FailedPreconditionError("this server has no disk: give it --cache-dir");
-  }
+void StorageSetup::SetDiskCapacity(uint64_t bytes) {
   local_->SetCapacity(bytes);
   if (tier_ == nullptr) store_->FitCapacity();  // a tier makes room when it needs some
-  return absl::OkStatus();
 }
 
 uint64_t StorageSetup::unshared_blobs() const {
@@ -133,9 +129,7 @@ uint64_t StorageSetup::unshared_blobs() const {
 absl::Status StorageSetup::CheckDisk(
     uint64_t bytes_per_second,
     const std::function<bool(const ScrubStats&, uint64_t blobs)>& go_on) {
-  if (local_ == nullptr) {
-    return absl::FailedPreconditionError("this server has no disk to check");
-  }
+  if (!has_disk()) return absl::FailedPreconditionError("this server has no disk to check");
   return local_->CheckAll(Scrub(bytes_per_second), [&](const ScrubStats& stats) {
     return go_on(stats, local_->Usage().blobs);
   });

@@ -48,10 +48,11 @@ class StorageSetup {
   // How old what is known of other servers may be; zero where none share the storage. Thread-safe.
   absl::Duration LogAge() const;
 
+  bool has_disk() const { return local_ != nullptr; }
   // The capacity of this server's disk, 0 where it has none or no bound; and another from now on.
-  // Thread-safe. FAILED_PRECONDITION where it has none.
+  // Thread-safe. Setting it REQUIRES: has_disk().
   uint64_t disk_capacity() const;
-  absl::Status SetDiskCapacity(uint64_t bytes);
+  void SetDiskCapacity(uint64_t bytes);
 
   // How much was written and is not yet where other servers see it. Thread-safe.
   uint64_t unshared_blobs() const;

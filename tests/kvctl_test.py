@@ -259,6 +259,17 @@ class KvctlTest(unittest.TestCase):
             self.assertEqual(server.stop(), 0)
             self.assertIn("admin method=Set", "".join(server.log))
 
+    def test_of_a_change_that_cannot_be_made_nothing_is(self):
+        nowhere = ("DefaultEndpointsProtocol=http;AccountName=acct;AccountKey=a2V5;"
+                   "BlobEndpoint=http://127.0.0.1:9/acct;")
+        with Server("--storage", "azure", "--memory", "64MiB", "--admin", "unix:" + self.socket,
+                    environment={"AZURE_STORAGE_CONNECTION_STRING": nowhere}):
+            self.assertIn("no disk", self.kvctl("set", "--capacity", "1GiB", "--log-level",
+                                                "verbose", "--memory", "1MiB", code=1))
+            now = self.json("set")
+            self.assertEqual((now["memory_bytes"], now["log_level"]), (64 << 20, "info"))
+            self.assertIn("no disk", self.kvctl("verify", code=1))
+
     def test_drain_and_resume(self):
         with self.server() as server, server.channel() as channel:
             stub = server.stub()
@@ -345,7 +356,9 @@ class KvctlTest(unittest.TestCase):
             {"name": "ops", "token_sha256": [hashlib.sha256(token.encode()).hexdigest()],
              "rules": []}]}))
         for options, wrong in ((("--admin", "127.0.0.1:0"), "--admin-auth"),
-                               (("--admin", "0.0.0.0:0", "--admin-auth", auth), "unencrypted")):
+                               (("--admin", "0.0.0.0:0", "--admin-auth", auth), "unencrypted"),
+                               (("--admin", "127.example.net:0", "--admin-auth", auth),
+                                "unencrypted")):
             with self.assertRaisesRegex(RuntimeError, wrong):
                 Server(*options)
         good, bad = self.path("good", token + "\n"), self.path("wrong", "guess")
