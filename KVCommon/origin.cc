@@ -1,11 +1,19 @@
 #include "KVCommon/origin.h"
 
 #include <algorithm>
-#include <string>
 
 namespace kvstore {
 
-RequestId RequestId::New() { return *Parse(Hex(NewSpanId())); }
+// Every call has one: no allocation.
+RequestId RequestId::New() {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  RequestId id;
+  for (const uint8_t byte : NewSpanId()) {
+    id.bytes_[id.size_++] = kDigits[byte >> 4];
+    id.bytes_[id.size_++] = kDigits[byte & 15];
+  }
+  return id;
+}
 
 std::optional<RequestId> RequestId::Parse(std::string_view text) {
   const bool visible =

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "KVCommon/digest.h"
 #include "absl/random/random.h"
 
 namespace kvstore {
@@ -26,14 +27,6 @@ bool ReadHex(std::string_view text, uint8_t* bytes, size_t size) {
     bytes[i] = static_cast<uint8_t>(high * 16 + low);
   }
   return true;
-}
-
-void AppendHex(const uint8_t* bytes, size_t size, std::string* text) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  for (size_t i = 0; i < size; ++i) {
-    text->push_back(kDigits[bytes[i] >> 4]);
-    text->push_back(kDigits[bytes[i] & 15]);
-  }
 }
 
 absl::InsecureBitGen& Generator() {
@@ -72,14 +65,8 @@ std::optional<TraceContext> ParseTraceparent(std::string_view text) {
 }
 
 std::string FormatTraceparent(const TraceContext& context) {
-  std::string text;
-  text.reserve(kLength);
-  text = "00-";
-  AppendHex(context.trace_id.data(), context.trace_id.size(), &text);
-  text += '-';
-  AppendHex(context.span_id.data(), context.span_id.size(), &text);
-  text += context.sampled ? "-01" : "-00";
-  return text;
+  return "00-" + ToHex(context.trace_id) + '-' + ToHex(context.span_id) +
+         (context.sampled ? "-01" : "-00");
 }
 
 TraceId NewTraceId() { return NewId<16>(); }
@@ -87,17 +74,5 @@ TraceId NewTraceId() { return NewId<16>(); }
 SpanId NewSpanId() { return NewId<8>(); }
 
 double RandomShare() { return absl::Uniform(Generator(), 0.0, 1.0); }
-
-std::string Hex(const TraceId& id) {
-  std::string text;
-  AppendHex(id.data(), id.size(), &text);
-  return text;
-}
-
-std::string Hex(const SpanId& id) {
-  std::string text;
-  AppendHex(id.data(), id.size(), &text);
-  return text;
-}
 
 }  // namespace kvstore

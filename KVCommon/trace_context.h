@@ -41,10 +41,6 @@ SpanId NewSpanId();
 // Evenly from [0, 1).
 double RandomShare();
 
-// Lower-case hexadecimal.
-std::string Hex(const TraceId& id);
-std::string Hex(const SpanId& id);
-
 }  // namespace kvstore
 
 #endif  // KVCOMMON_TRACE_CONTEXT_H_

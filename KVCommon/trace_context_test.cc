@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "KVCommon/digest.h"
 #include "KVCommon/origin.h"
 
 namespace kvstore {
@@ -16,8 +17,8 @@ constexpr char kExample[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b
 TEST(Traceparent, ReadsWhatTheSpecificationShows) {
   const auto context = ParseTraceparent(kExample);
   ASSERT_TRUE(context);
-  EXPECT_EQ(Hex(context->trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
-  EXPECT_EQ(Hex(context->span_id), "00f067aa0ba902b7");
+  EXPECT_EQ(ToHex(context->trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
+  EXPECT_EQ(ToHex(context->span_id), "00f067aa0ba902b7");
   EXPECT_TRUE(context->sampled);
   EXPECT_EQ(FormatTraceparent(*context), kExample);
 }
@@ -77,8 +78,8 @@ TEST(Traceparent, NewIdsAreValidAndDiffer) {
   for (int i = 0; i < 1000; ++i) {
     const TraceContext context{NewTraceId(), NewSpanId(), i % 2 == 0};
     EXPECT_EQ(ParseTraceparent(FormatTraceparent(context)), context);
-    seen.insert(Hex(context.trace_id));
-    seen.insert(Hex(context.span_id));
+    seen.insert(ToHex(context.trace_id));
+    seen.insert(ToHex(context.span_id));
   }
   EXPECT_EQ(seen.size(), 2000u);
 }

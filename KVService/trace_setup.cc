@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "KVCommon/digest.h"
 #include "KVService/http/curl_http_client.h"
 #include "KVService/platform/machine.h"
 
@@ -61,7 +62,7 @@ TraceSetup::TraceSetup(const ServerOptions& options) {
   http.multi_nic = false;
   http_ = std::make_unique<CurlHttpClient>(std::move(http));
   spans_ = std::make_unique<SpanExporter>(
-      options.trace_sample, SpanResource{KVSTORE_VERSION, HostName(), Hex(NewTraceId())},
+      options.trace_sample, SpanResource{KVSTORE_VERSION, HostName(), ToHex(NewTraceId())},
       PostTo(http_.get(), options.otlp_endpoint));
 }
 

@@ -1,4 +1,5 @@
 #include "KVService/observe/rpc_log.h"
+#include "KVCommon/digest.h"
 
 #include <spdlog/async.h>
 #include <spdlog/pattern_formatter.h>
@@ -75,7 +76,7 @@ void RpcLog::Write(const RpcRecord& record) {
   if (record.origin != nullptr) {
     id += ",\"request_id\":" + nlohmann::json(record.origin->request_id.view()).dump();
     if (record.origin->trace.has_trace()) {
-      id += ",\"trace_id\":\"" + Hex(record.origin->trace.trace_id) + '"';
+      id += ",\"trace_id\":\"" + ToHex(record.origin->trace.trace_id) + '"';
     }
   }
   logger_->info(

@@ -1,4 +1,5 @@
 #include "KVService/observe/slow_requests.h"
+#include "KVCommon/digest.h"
 
 #include <spdlog/spdlog.h>
 
@@ -23,7 +24,7 @@ std::string RequestIdOf(const RpcRecord& record) {
 
 std::string TraceIdOf(const RpcRecord& record) {
   if (record.origin == nullptr || !record.origin->trace.has_trace()) return "";
-  return Hex(record.origin->trace.trace_id);
+  return ToHex(record.origin->trace.trace_id);
 }
 
 double Ms(int64_t us) { return static_cast<double>(us) / 1e3; }

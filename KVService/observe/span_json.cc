@@ -1,4 +1,5 @@
 #include "KVService/observe/span_json.h"
+#include "KVCommon/digest.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -61,8 +62,8 @@ Json Attributes(const RpcRecord& record) {
 
 Json Span(const TraceContext& context, const SpanId& parent, std::string_view name, int kind,
           absl::Time from, absl::Time until) {
-  Json span = {{"traceId", Hex(context.trace_id)}, {"spanId", Hex(context.span_id)}};
-  if (parent != SpanId{}) span["parentSpanId"] = Hex(parent);
+  Json span = {{"traceId", ToHex(context.trace_id)}, {"spanId", ToHex(context.span_id)}};
+  if (parent != SpanId{}) span["parentSpanId"] = ToHex(parent);
   span["flags"] = kSampledFlag;
   span["name"] = name;
   span["kind"] = kind;

@@ -6,12 +6,12 @@
 #include <string>
 #include <utility>
 
+#include "KVCommon/digest.h"
 #include "KVCommon/status_macros.h"
 #include "KVCommon/wire.h"
 #include "KVService/rpc/access.h"
 #include "KVService/rpc/byte_buffer.h"
 #include "KVService/rpc/requests.h"
-#include "absl/strings/escaping.h"
 
 namespace kvstore {
 namespace {
@@ -82,8 +82,7 @@ void Fill(const ChunkStore::StoredBlock& block, admin::Version* version) {
   version->set_in_ram(block.in_ram);
   version->set_on_disk(block.on_disk);
   version->set_shared(block.shared);
-  version->set_digest(absl::BytesToHexString(
-      {reinterpret_cast<const char*>(block.version.digest.data()), block.version.digest.size()}));
+  version->set_digest(ToHex(block.version.digest));
 }
 
 absl::StatusOr<std::vector<ChunkStore::StoredBlock>> Versions(ChunkStore& store,
