@@ -95,20 +95,6 @@ void Close(int& descriptor) {
 
 }  // namespace
 
-const char* NameOf(ChildSignal signal) {
-  switch (signal) {
-    case ChildSignal::kInterrupt:
-      return "SIGINT";
-    case ChildSignal::kTerminate:
-      return "SIGTERM";
-    case ChildSignal::kReload:
-      return "SIGHUP";
-    case ChildSignal::kKill:
-      return "SIGKILL";
-  }
-  return "?";
-}
-
 Children::Children() {
   const sigset_t set = WatchedSignals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);

@@ -105,20 +105,6 @@ class Inherited {
 
 }  // namespace
 
-const char* NameOf(ChildSignal signal) {
-  switch (signal) {
-    case ChildSignal::kInterrupt:
-      return "SIGINT";
-    case ChildSignal::kTerminate:
-      return "SIGTERM";
-    case ChildSignal::kReload:
-      return "SIGHUP";
-    case ChildSignal::kKill:
-      return "SIGKILL";
-  }
-  return "?";
-}
-
 Children::Children()
     : stop_(windows::OwnEvent(L"stop")),
       reload_(windows::OwnEvent(L"reload")),
@@ -126,7 +112,8 @@ Children::Children()
   KV_CHECK(stop_ != nullptr && reload_ != nullptr && job_ != nullptr);
   JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {};
   limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
-  KV_CHECK(SetInformationJobObject(job_, JobObjectExtendedLimitInformation, &limits, sizeof limits));
+  KV_CHECK(
+      SetInformationJobObject(job_, JobObjectExtendedLimitInformation, &limits, sizeof limits));
 }
 
 Children::~Children() {
@@ -152,7 +139,8 @@ absl::StatusOr<int> Children::Start(const std::vector<std::string>& command, Pre
     return reinterpret_cast<HANDLE>(_get_osfhandle(console.descriptor()));
   };
   Inherited handles;
-  if (!handles.Set({Inheritable(of(output)), Inheritable(of(errors)), Inheritable(process.ready)})) {
+  if (!handles.Set(
+          {Inheritable(of(output)), Inheritable(of(errors)), Inheritable(process.ready)})) {
     return failure();
   }
   STARTUPINFOEXW start = {};
@@ -201,8 +189,8 @@ bool Children::TakeEnded(ChildEvent& event) {
     event.child = child;
     event.clean = code == 0;
     // The system's own codes of what went wrong are known in hex.
-    event.how = code > 0xffff ? fmt::format("exit code {:#x}", code)
-                              : fmt::format("exit code {}", code);
+    event.how =
+        code > 0xffff ? fmt::format("exit code {:#x}", code) : fmt::format("exit code {}", code);
     Close(process.ready);
     Close(process.handle);
     ready_.erase(child);
@@ -241,8 +229,8 @@ ChildEvent Children::Wait(absl::Time until) {
     if (left <= absl::ZeroDuration()) return event;
     const auto patience =
         static_cast<DWORD>(absl::ToInt64Milliseconds(std::min(left, kLongestWait)) + 1);
-    const DWORD found = WaitForMultipleObjects(static_cast<DWORD>(handles.size()), handles.data(),
-                                               FALSE, patience);
+    const DWORD found =
+        WaitForMultipleObjects(static_cast<DWORD>(handles.size()), handles.data(), FALSE, patience);
     // The wait has reset it: to be seen above.
     if (found <= WAIT_OBJECT_0 + 1) SetEvent(handles[found]);
   }
@@ -253,7 +241,8 @@ void TellParentReady() {
   const DWORD size = GetEnvironmentVariableW(kReadyVariable, text, 32);
   if (size == 0 || size >= 32) return;
   SetEnvironmentVariableW(kReadyVariable, nullptr);
-  const auto event = reinterpret_cast<HANDLE>(static_cast<uintptr_t>(_wcstoui64(text, nullptr, 10)));
+  const auto event =
+      reinterpret_cast<HANDLE>(static_cast<uintptr_t>(_wcstoui64(text, nullptr, 10)));
   if (event == nullptr) return;
   SetEvent(event);
   CloseHandle(event);

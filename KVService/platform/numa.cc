@@ -1,5 +1,7 @@
 #include "KVService/platform/numa.h"
 
+#include <utility>
+
 #include <spdlog/fmt/fmt.h>
 #include <spdlog/fmt/ranges.h>
 
@@ -60,6 +62,12 @@ std::string FormatCpuList(const std::vector<int>& cpus) {
     i = end;
   }
   return text;
+}
+
+std::vector<NumaNode> NumaHomes(std::vector<NumaNode> nodes) {
+  for (NumaNode& node : nodes) node.cpus = UsableCpus(std::move(node.cpus));
+  std::erase_if(nodes, [](const NumaNode& node) { return node.cpus.empty(); });
+  return nodes;
 }
 
 absl::StatusOr<NumaNode> FindNumaNode(const std::vector<NumaNode>& nodes, int number) {

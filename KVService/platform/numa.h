@@ -32,6 +32,9 @@ std::string SystemNumaDirectory();
 // it tells makes no sense.
 absl::StatusOr<std::vector<NumaNode>> ReadNumaNodes(const std::string& directory);
 
+// Those of the processors that the calling thread may run on; all of them where that is not told.
+std::vector<int> UsableCpus(std::vector<int> cpus);
+
 // Of these nodes the ones for servers to live in, each with the processors that the calling thread
 // may run on. Those that have none are left out: nodes of memory alone, or another container's.
 std::vector<NumaNode> NumaHomes(std::vector<NumaNode> nodes);

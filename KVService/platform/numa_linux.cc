@@ -68,14 +68,6 @@ class CpuSet {
   cpu_set_t* const set_;
 };
 
-// Those of the processors that the calling thread may run on; all of them where it is not told.
-std::vector<int> Usable(std::vector<int> cpus) {
-  CpuSet mine;
-  if (sched_getaffinity(0, CpuSet::bytes(), mine.get()) != 0) return cpus;
-  std::erase_if(cpus, [&](int cpu) { return !mine.Has(cpu); });
-  return cpus;
-}
-
 std::vector<int> AllCpus() {
   std::vector<int> all(kMostCpus);
   for (int cpu = 0; cpu < kMostCpus; ++cpu) all[static_cast<size_t>(cpu)] = cpu;
@@ -109,19 +101,20 @@ absl::StatusOr<std::vector<NumaNode>> ReadNumaNodes(const std::string& directory
   return nodes;
 }
 
-std::vector<NumaNode> NumaHomes(std::vector<NumaNode> nodes) {
-  for (NumaNode& node : nodes) node.cpus = Usable(std::move(node.cpus));
-  std::erase_if(nodes, [](const NumaNode& node) { return node.cpus.empty(); });
-  return nodes;
+std::vector<int> UsableCpus(std::vector<int> cpus) {
+  CpuSet mine;
+  if (sched_getaffinity(0, CpuSet::bytes(), mine.get()) != 0) return cpus;
+  std::erase_if(cpus, [&](int cpu) { return !mine.Has(cpu); });
+  return cpus;
 }
 
 absl::Status RunOnNode(const NumaNode& node) {
-  const std::vector<int> cpus = Usable(node.cpus);
+  const std::vector<int> cpus = UsableCpus(node.cpus);
   if (cpus.empty()) {
     return absl::FailedPreconditionError(fmt::format(
         "NUMA node {} has the processors '{}' and this process may run on '{}' only: choose "
         "another node, or widen the CPU set that the process is started with",
-        node.number, FormatCpuList(node.cpus), FormatCpuList(Usable(AllCpus()))));
+        node.number, FormatCpuList(node.cpus), FormatCpuList(UsableCpus(AllCpus()))));
   }
   CpuSet set;
   for (const int cpu : cpus) set.Add(cpu);

@@ -22,23 +22,6 @@ void AddMask(uint64_t mask, int group, std::vector<int>* cpus) {
   }
 }
 
-// Those of the processors that this process may run on. Windows bounds a process to some of a group
-// only where it has no more than one.
-std::vector<int> Usable(std::vector<int> cpus) {
-  DWORD_PTR mine = 0, all = 0;
-  GROUP_AFFINITY group = {};
-  if (!GetProcessAffinityMask(GetCurrentProcess(), &mine, &all) || mine == 0 || mine == all ||
-      !GetThreadGroupAffinity(GetCurrentThread(), &group)) {
-    return cpus;
-  }
-  std::vector<int> allowed;
-  AddMask(mine, group.Group, &allowed);
-  std::erase_if(cpus, [&](int cpu) {
-    return !std::binary_search(allowed.begin(), allowed.end(), cpu);
-  });
-  return cpus;
-}
-
 // Functions and types of Windows 10 that mingw-w64 12's headers lack.
 template <typename Function>
 Function FromKernel(const char* name) {
@@ -55,11 +38,11 @@ struct CpuSetInformation {
   BYTE others[17];
 };
 
-// All threads of the process run on these from now on, unless one was given its own; empty where the
-// system has no such thing.
+// All threads of the process run on these from now on, unless one was given its own; empty where
+// the system has no such thing.
 std::vector<ULONG> SetDefaultSets(const std::vector<int>& cpus) {
-  const auto get = FromKernel<BOOL(WINAPI*)(void*, ULONG, ULONG*, HANDLE, ULONG)>(
-      "GetSystemCpuSetInformation");
+  const auto get =
+      FromKernel<BOOL(WINAPI*)(void*, ULONG, ULONG*, HANDLE, ULONG)>("GetSystemCpuSetInformation");
   const auto set =
       FromKernel<BOOL(WINAPI*)(HANDLE, const ULONG*, ULONG)>("SetProcessDefaultCpuSets");
   std::vector<ULONG> ids;
@@ -112,22 +95,31 @@ absl::StatusOr<std::vector<NumaNode>> ReadNumaNodes(const std::string& directory
   return nodes;
 }
 
-std::vector<NumaNode> NumaHomes(std::vector<NumaNode> nodes) {
-  for (NumaNode& node : nodes) node.cpus = Usable(std::move(node.cpus));
-  std::erase_if(nodes, [](const NumaNode& node) { return node.cpus.empty(); });
-  return nodes;
+// Windows bounds a process to some of a group only where it has no more than one.
+std::vector<int> UsableCpus(std::vector<int> cpus) {
+  DWORD_PTR mine = 0, all = 0;
+  GROUP_AFFINITY group = {};
+  if (!GetProcessAffinityMask(GetCurrentProcess(), &mine, &all) || mine == 0 || mine == all ||
+      !GetThreadGroupAffinity(GetCurrentThread(), &group)) {
+    return cpus;
+  }
+  std::vector<int> allowed;
+  AddMask(mine, group.Group, &allowed);
+  std::erase_if(cpus,
+                [&](int cpu) { return !std::binary_search(allowed.begin(), allowed.end(), cpu); });
+  return cpus;
 }
 
 absl::Status RunOnNode(const NumaNode& node) {
-  const std::vector<int> cpus = Usable(node.cpus);
+  const std::vector<int> cpus = UsableCpus(node.cpus);
   if (cpus.empty()) {
-    return absl::FailedPreconditionError(
-        fmt::format("NUMA node {} has the processors '{}' and this process may run on none of them: "
-                    "choose another node, or widen the affinity that the process is started with",
-                    node.number, FormatCpuList(node.cpus)));
+    return absl::FailedPreconditionError(fmt::format(
+        "NUMA node {} has the processors '{}' and this process may run on none of them: "
+        "choose another node, or widen the affinity that the process is started with",
+        node.number, FormatCpuList(node.cpus)));
   }
-  // A node of more than 64 processors lies in several groups; this thread runs in the first, and all
-  // by the default sets in all of them.
+  // A node of more than 64 processors lies in several groups; this thread runs in the first, and
+  // all by the default sets in all of them.
   GROUP_AFFINITY mine = {};
   mine.Group = static_cast<WORD>(cpus.front() / kGroupSize);
   for (const int cpu : cpus) {
