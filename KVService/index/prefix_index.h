@@ -34,7 +34,8 @@ struct IndexedBlock {
   bool by_parent = false;
 };
 
-// Thread-safe. No call holds the lock for longer than its own blocks take.
+// Thread-safe. No call holds the lock for longer than its own blocks take, but RemoveLeastWorth of
+// a container, which may pass a million of others' (some milliseconds).
 class PrefixIndex {
  public:
   // Names one stay of a block in the index, from its Insert to its removal. (It could come back for

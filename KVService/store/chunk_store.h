@@ -14,6 +14,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -278,6 +279,11 @@ class ChunkStore : private BlobListener {
                   StoredBlocksDone done);
   // Deletes them, all at once, and waits. REQUIRES: marked.
   absl::Status DeleteAndWait(std::vector<PrefixIndex::Removed> removed, Removal why);
+  // Takes a block, and what is matched through it, out of the index, and marks them as being
+  // deleted. nullopt where it is on its way out already.
+  std::optional<std::vector<PrefixIndex::Removed>> TakeOut(const Container& container,
+                                                           const NamedBlock& block)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void RemoveBlock(const Container& container, const NamedBlock& block, Removal why,
                    RemoveDone done);
 

@@ -128,24 +128,28 @@ void ChunkStore::Remove(const Container& container, std::string_view location, R
             });
 }
 
+std::optional<std::vector<PrefixIndex::Removed>> ChunkStore::TakeOut(const Container& container,
+                                                                     const NamedBlock& block) {
+  const BlockId id{SpaceOf(container, block.partition), block.version};
+  absl::MutexLock lock(&mutex_);
+  if (deleting_.contains(id)) return std::nullopt;
+  std::vector<PrefixIndex::Removed> removed = index_.Remove(id);
+  // The index of a shared storage need not know all that is stored.
+  if (removed.empty() && shared_) {
+    removed.push_back({.id = id, .container = container, .partition = block.partition});
+  }
+  MarkDeleting(removed);
+  return removed;
+}
+
 void ChunkStore::RemoveBlock(const Container& container, const NamedBlock& block, Removal why,
                              RemoveDone done) {
-  const BlockId id{SpaceOf(container, block.partition), block.version};
-  std::vector<PrefixIndex::Removed> removed;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (deleting_.contains(id)) {
-      return std::move(done)(absl::UnavailableError("the block is being removed already"));
-    }
-    removed = index_.Remove(id);
-    // The index of a shared storage need not know all that is stored.
-    if (removed.empty() && shared_) {
-      removed.push_back({.id = id, .container = container, .partition = block.partition});
-    }
-    MarkDeleting(removed);
+  auto removed = TakeOut(container, block);
+  if (!removed) {
+    return std::move(done)(absl::UnavailableError("the block is being removed already"));
   }
-  const size_t count = removed.size();
-  DeleteAll(std::move(removed), why, [count, done = std::move(done)](absl::Status status) mutable {
+  const size_t count = removed->size();
+  DeleteAll(*std::move(removed), why, [count, done = std::move(done)](absl::Status status) mutable {
     if (status.ok()) return std::move(done)(count);
     std::move(done)(std::move(status));
   });

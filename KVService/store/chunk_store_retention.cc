@@ -67,21 +67,13 @@ absl::StatusOr<ChunkStore::Swept> ChunkStore::RemoveExpired(const Expired& expir
     std::vector<PrefixIndex::Removed> removed;
     for (size_t i = begin; i < end; ++i) {
       if (!may(found[i].container)) continue;
+      if (!dry_run) {
+        auto taken = TakeOut(found[i].container, found[i].block);
+        if (!taken || taken->empty()) continue;  // gone, or going
+        std::move(taken->begin(), taken->end(), std::back_inserter(removed));
+      }
       ++swept.blocks;
       swept.bytes += found[i].footprint;
-      if (dry_run) continue;
-      const BlockId id{SpaceOf(found[i].container, found[i].block.partition),
-                       found[i].block.version};
-      absl::MutexLock lock(&mutex_);
-      if (deleting_.contains(id)) continue;
-      std::vector<PrefixIndex::Removed> with_its_own = index_.Remove(id);
-      // The index of a shared storage need not know all that is stored.
-      if (with_its_own.empty() && shared_) {
-        with_its_own.push_back(
-            {.id = id, .container = found[i].container, .partition = found[i].block.partition});
-      }
-      MarkDeleting(with_its_own);
-      std::move(with_its_own.begin(), with_its_own.end(), std::back_inserter(removed));
     }
     status.Update(DeleteAndWait(std::move(removed), Removal::kExpired));
   }
