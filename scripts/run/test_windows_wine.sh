@@ -113,6 +113,7 @@ for test in "$exes"/tests/*_test.exe; do
     wrong+=("$name")
   fi
 done
+[ $((passed + ${#wrong[@]})) -gt 0 ] || fail "no unit test was built"
 echo "unit tests: $passed programs passed${wrong[*]:+, failed: ${wrong[*]}}"
 for name in "${wrong[@]}"; do grep -a "FAILED\|Failure" "$work/$name.log" | sort -u | head -12; done
 [ ${#wrong[@]} -eq 0 ]
