@@ -146,23 +146,62 @@ std::string Encode(const LookupResponse& response) {
   return out;
 }
 
+namespace {
+
+// Writes where there is room: what a Lookup answers is hundreds of small fields.
+class Writer {
+ public:
+  explicit Writer(char* at) : at_(at) {}
+
+  void Varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) *at_++ = static_cast<char>(value | 0x80);
+    *at_++ = static_cast<char>(value);
+  }
+  void Tag(uint32_t number, WireType type) { Varint(number << 3 | type); }
+  void Integer(uint32_t number, uint64_t value) {
+    if (value == 0) return;
+    Tag(number, kVarint);
+    Varint(value);
+  }
+  void String(uint32_t number, std::string_view text) {
+    if (text.empty()) return;
+    Tag(number, kLengthDelimited);
+    Varint(text.size());
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
+  const char* at() const { return at_; }
+
+ private:
+  char* at_;
+};
+
+}  // namespace
+
 void EncodeFound(std::span<const FoundLocation> found, const ServerMetrics& metrics,
                  bool shared_store, std::string* out) {
+  constexpr size_t kMostBeside = 5 * (2 + kMaxVarintSize);  // of a location, beside its text
   out->clear();
   PutInteger(out, 1, found.size());
   if (!found.empty()) PutInteger(out, 2, found.back().hash);
+  const size_t start = out->size();
+  size_t room = start + found.size() * kMostBeside;
+  for (const FoundLocation& each : found) room += each.location.size();
+  out->resize(room);
+  Writer writer(out->data() + start);
   for (const FoundLocation& each : found) {
     const size_t hash = each.hash == 0 ? 0 : 1 + VarintSize(each.hash);
     const size_t text = each.location.size();
     const size_t size = each.size == 0 ? 0 : 2 + VarintSize(each.size);
     const size_t tier = each.tier == BlockTier::kUnknown ? 0 : 3;
-    PutTag(out, 3, kLengthDelimited);
-    PutVarint(out, hash + (text == 0 ? 0 : 1 + VarintSize(text) + text) + size + tier);
-    PutInteger(out, 1, each.hash);
-    PutString(out, 2, each.location);
-    PutInteger(out, 16, each.size);
-    PutInteger(out, 17, static_cast<uint64_t>(each.tier));
+    writer.Tag(3, kLengthDelimited);
+    writer.Varint(hash + (text == 0 ? 0 : 1 + VarintSize(text) + text) + size + tier);
+    writer.Integer(1, each.hash);
+    writer.String(2, each.location);
+    writer.Integer(16, each.size);
+    writer.Integer(17, static_cast<uint64_t>(each.tier));
   }
+  out->resize(static_cast<size_t>(writer.at() - out->data()));
   PutInteger(out, 5, 1);  // success
   PutMetrics(out, 6, metrics);
   PutInteger(out, 16, shared_store);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -261,6 +262,10 @@ absl::StatusOr<LookupResponse> ParseLookupResponse(Pieces message) {
       case 2:
         return ReadInteger(in, field, &response.last_hash);
       case 3:
+        if (response.locations.empty()) {
+          const auto claimed = static_cast<size_t>(std::max(0, response.cached_blocks));
+          response.locations.reserve(std::min(claimed, kMaxPromptTokens / kBlockTokens));
+        }
         return ReadMessage(in, field, [&] {
           BlockLocation& location = response.locations.emplace_back();
           return Walk(in, [&](Field inner) {

@@ -3,6 +3,7 @@
 
 #include "KVService/block/block_id.h"
 #include "KVService/block/location.h"
+#include "KVService/block/location_memo.h"
 
 namespace kvstore {
 namespace {
@@ -110,6 +111,40 @@ TEST_F(LocationTest, RefusesGarbage) {
                               std::string(96, '='), std::string(10'000, 'A')}) {
     EXPECT_FALSE(codec_.Decode(container_, garbage));
   }
+}
+
+// All blocks here share their place in the memo, and differ in one thing only.
+TEST(LocationMemo, GivesTheLocationOfExactlyThatBlock) {
+  struct Asked {
+    LocationCodec codec;
+    Container container;
+    NamedBlock block;
+  };
+  const Asked plain{LocationCodec(LocationCodec::Key{1, 2, 3}), {"account", "container"}, ABlock()};
+  std::vector<Asked> others(6, plain);
+  others[0].codec = LocationCodec(LocationCodec::Key{1, 2, 4});
+  others[1].container.account = "other";
+  others[2].container.name = "other";
+  others[3].block.partition[15] ^= 1;
+  others[4].block.version.tokens_crc ^= 1;
+  others[5].block.version.hash ^= 1;
+  for (size_t byte = 8; byte < std::tuple_size_v<Digest>; ++byte) {
+    others.push_back(plain);
+    others.back().block.version.digest[byte] ^= 0x80;
+  }
+  LocationMemo memo;
+  const auto expect_right = [&memo](const Asked& it) {
+    const Space space = SpaceOf(it.container, it.block.partition);
+    EXPECT_EQ(memo.Encode(it.codec, it.container, it.block.partition, space, it.block.version),
+              it.codec.Encode(it.container, it.block));
+  };
+  for (const Asked& other : others) {
+    expect_right(plain);
+    expect_right(other);
+    EXPECT_EQ(memo.hits(), 0u);
+  }
+  expect_right(others.back());
+  EXPECT_EQ(memo.hits(), 1u);
 }
 
 }  // namespace

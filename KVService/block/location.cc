@@ -107,7 +107,7 @@ Mac MacOf(const LocationCodec::Key& key, const Container& container, ByteView bo
 }  // namespace
 
 std::optional<PartitionDigest> ClaimedPartition(std::string_view location) {
-  constexpr size_t kDigits = 24;  // of 18 bytes, the partition's 16 first
+  constexpr size_t kDigits = 24;   // of 18 bytes, the partition's 16 first
   thread_local std::string bytes;  // keeps its memory
   if (location.size() != kTextBytes ||
       !absl::WebSafeBase64Unescape(absl::string_view(location.data(), kDigits), &bytes) ||

@@ -35,6 +35,9 @@ class LocationCodec {
 
   explicit LocationCodec(const Key& key) : key_(key) {}
 
+  // Whether both have one key.
+  bool operator==(const LocationCodec&) const = default;
+
   LocationText Encode(const Container& container, const NamedBlock& block) const;
 
   // nullopt for anything that Encode did not make for this container with this key.

@@ -20,9 +20,8 @@ RamCache::Table& RamCache::TableOf(const BlockId& id) const {
   return tables_[id.version.digest[8] % kTables];  // uniform, and not what the maps hash by
 }
 
-std::optional<uint32_t> RamCache::SlotOf(const BlockId& id) const {
+std::optional<uint32_t> RamCache::SlotOf(const BlockId& id) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
   const Table& table = TableOf(id);
-  absl::MutexLock lock(&table.mutex);
   const auto it = table.entries.find(id);
   if (it == table.entries.end()) return std::nullopt;
   return it->second.slot;
@@ -93,7 +92,11 @@ void RamCache::SetCapacity(uint64_t bytes) {
   ShrinkTo(RoomBeside(Slice()), &freed);
 }
 
-bool RamCache::Contains(const BlockId& id) const { return SlotOf(id).has_value(); }
+bool RamCache::Contains(const BlockId& id) const {
+  const Table& table = TableOf(id);
+  absl::MutexLock lock(&table.mutex);
+  return table.entries.contains(id);
+}
 
 void RamCache::Erase(const BlockId& id) {
   std::vector<Slice> freed;

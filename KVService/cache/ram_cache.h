@@ -84,7 +84,8 @@ class RamCache {
 
   static uint64_t CostOf(const Slice& data) { return data.held_bytes() + kOverheadBytes; }
   Table& TableOf(const BlockId& id) const;
-  std::optional<uint32_t> SlotOf(const BlockId& id) const;
+  // Without the table's lock: tables change under the policy's alone.
+  std::optional<uint32_t> SlotOf(const BlockId& id) const ABSL_SHARED_LOCKS_REQUIRED(policy_mutex_);
   uint64_t RoomBeside(const Slice& incoming) const;
   void ShrinkTo(uint64_t room, std::vector<Slice>* freed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(policy_mutex_);
@@ -98,7 +99,7 @@ class RamCache {
   mutable std::array<Table, kTables> tables_;
   std::atomic<uint64_t> held_ = 0;
 
-  // Taken before a table's. Whoever adds or removes blocks has it.
+  // Taken before a table's. Whoever adds or removes blocks has both.
   mutable absl::Mutex policy_mutex_;
   PrefixPolicy policy_ ABSL_GUARDED_BY(policy_mutex_);
   ChunkedVector<BlockId> ids_ ABSL_GUARDED_BY(policy_mutex_);  // by slot

@@ -34,14 +34,19 @@ void AgeLists::MergeIntoOlder(size_t place) {
   const size_t younger = order_[place], older = order_[place - 1];
   for (int c = 0; c < ReuseModel::kClasses; ++c) {
     intervals_[older].watched[c] += intervals_[younger].watched[c];
-    const uint32_t from = EndOf(younger, c), to = EndOf(older, c);
-    if (Hotter(from) == from) continue;
-    SetOccupied(to, true);
-    // All of the younger ones go in at the hot end of the older.
-    const uint32_t hottest = Colder(from), coldest = Hotter(from), below = Colder(to);
-    Join(to, hottest);
-    Join(coldest, below);
-    Join(from, from);
+  }
+  const auto& occupied = intervals_[younger].occupied;
+  for (size_t word = 0; word < occupied.size(); ++word) {
+    for (uint64_t left = occupied[word]; left != 0; left &= left - 1) {
+      const int c = static_cast<int>(word * 64) + std::countr_zero(left);
+      const uint32_t from = EndOf(younger, c), to = EndOf(older, c);
+      // All of the younger ones go in at the hot end of the older.
+      const uint32_t hottest = Colder(from), coldest = Hotter(from), below = Colder(to);
+      Join(to, hottest);
+      Join(coldest, below);
+      Join(from, from);
+      SetOccupied(to, true);
+    }
   }
   std::rotate(order_.begin() + place, order_.begin() + place + 1, order_.begin() + used_);
   --used_;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "KVService/block/location_memo.h"
 #include "KVService/store/chunk_identity.h"
 #include "KVService/store/chunk_store.h"
 #include "KVService/store/prefix_walk.h"
@@ -71,15 +72,16 @@ ChunkStore::LookupResult ChunkStore::Found(const Search& search,
   thread_local std::vector<BlockId> ids;
   thread_local std::vector<PrefixIndex::Handle> handles;
   thread_local std::vector<bool> in_ram;
+  thread_local LocationMemo memo;
   ids.clear();
   handles.clear();
   LookupResult result;
   result.blocks.reserve(chain.size());
   for (const MatchedBlock& block : chain) {
-    result.blocks.push_back(
-        {block.version.hash,
-         search.codec->Encode(search.container, {search.partition, block.version}),
-         uint64_t{block.footprint_kib} * 1024});
+    result.blocks.push_back({block.version.hash,
+                             memo.Encode(*search.codec, search.container, search.partition,
+                                         search.space, block.version),
+                             uint64_t{block.footprint_kib} * 1024});
     ids.push_back({search.space, block.version});
     handles.push_back(block.handle);
   }

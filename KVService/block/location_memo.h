@@ -1,0 +1,43 @@
+// The texts of locations that were given out of late: a prompt that comes again gets the same ones,
+// and a MAC and its base64 take seven times as long as to find them here.
+#ifndef KVSERVICE_BLOCK_LOCATION_MEMO_H_
+#define KVSERVICE_BLOCK_LOCATION_MEMO_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "KVService/block/location.h"
+
+namespace kvstore {
+
+// Keeps the last locations that it gave, with all that they depend on: what it gives is always what
+// the codec does. Not thread-safe: one a thread.
+class LocationMemo {
+ public:
+  // 0.8 MB.
+  static constexpr size_t kEntries = 4096;
+
+  // As codec.Encode(container, {partition, version}), for `space` = SpaceOf(container, partition).
+  // Stays until the next call.
+  const LocationText& Encode(const LocationCodec& codec, const Container& container,
+                             const PartitionDigest& partition, const Space& space,
+                             const BlockVersion& version);
+
+  uint64_t hits() const { return hits_; }
+
+ private:
+  struct Entry {
+    std::optional<LocationCodec> codec;  // none: nothing is kept here
+    BlockId id;
+    LocationText text{};
+  };
+
+  std::vector<Entry> entries_;
+  uint64_t hits_ = 0;
+};
+
+}  // namespace kvstore
+
+#endif  // KVSERVICE_BLOCK_LOCATION_MEMO_H_
