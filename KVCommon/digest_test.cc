@@ -6,6 +6,10 @@
 #include <numeric>
 #include <set>
 
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
 namespace kvstore {
 namespace {
 
@@ -79,6 +83,26 @@ TEST(Digest, HexRoundTripsAndRefusesTheRest) {
   EXPECT_FALSE(FromHex("0G", one));
   EXPECT_FALSE(FromHex("A0", one));
 }
+
+#ifdef __x86_64__
+// Whether the processor keeps upper parts of vector registers for this thread (Intel's manual,
+// volume 1, 13.6); nullopt where it does not tell.
+std::optional<bool> UpperPartsInUse() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(0xd, 1, &eax, &ebx, &ecx, &edx) == 0 || (eax & 4) == 0) return std::nullopt;
+  asm volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(1));
+  return (eax & 4) != 0;
+}
+
+TEST(Digest, ACrcLeavesNoUpperPartsOfVectorRegistersInUse) {
+  if (!UpperPartsInUse()) GTEST_SKIP() << "this processor does not tell";
+  const std::string bytes(1 << 20, 'x');
+  for (size_t size : {1, 100, 256, 1000, 1024, 1 << 20}) {
+    Crc32c(AsBytes(bytes).first(size));
+    EXPECT_EQ(UpperPartsInUse(), false) << size;
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace kvstore
