@@ -7,16 +7,16 @@ namespace kvstore {
 const LocationText& LocationMemo::Encode(const LocationCodec& codec, const Container& container,
                                          const PartitionDigest& partition, const Space& space,
                                          const BlockVersion& version) {
-  if (entries_.empty()) entries_.resize(kEntries);
+  entries_.GrowTo(kEntries);
   uint64_t uniform;
   std::memcpy(&uniform, version.digest.data(), sizeof uniform);
   Entry& entry = entries_[uniform % kEntries];
   const BlockId id{space, version};
-  if (entry.codec == codec && entry.id == id) {
+  if (entry.used && entry.codec == codec && entry.id == id) {
     ++hits_;
     return entry.text;
   }
-  entry = {codec, id, codec.Encode(container, {partition, version})};
+  entry = {true, codec, id, codec.Encode(container, {partition, version})};
   return entry.text;
 }
 

@@ -5,9 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <vector>
 
+#include "KVCommon/chunked_vector.h"
 #include "KVService/block/location.h"
 
 namespace kvstore {
@@ -16,8 +15,8 @@ namespace kvstore {
 // the codec does. Not thread-safe: one a thread.
 class LocationMemo {
  public:
-  // 0.8 MB.
-  static constexpr size_t kEntries = 4096;
+  // 4 MiB.
+  static constexpr size_t kEntries = 21'000;
 
   // As codec.Encode(container, {partition, version}), for `space` = SpaceOf(container, partition).
   // Stays until the next call.
@@ -29,12 +28,13 @@ class LocationMemo {
 
  private:
   struct Entry {
-    std::optional<LocationCodec> codec;  // none: nothing is kept here
+    bool used;
+    LocationCodec codec;
     BlockId id;
-    LocationText text{};
+    LocationText text;
   };
 
-  std::vector<Entry> entries_;
+  ChunkedVector<Entry> entries_;  // made at the first use
   uint64_t hits_ = 0;
 };
 

@@ -15,6 +15,7 @@ AgeLists::AgeLists(PolicySlots* slots) : slots_(slots) {
 
 void AgeLists::Advance() {
   ++now_;
+  found_age_ = 0;
   const size_t interval = order_[used_++];
   intervals_[interval] = Interval{.start = now_};
   // Where there are too many of one length, the two oldest of them become one twice as long.
@@ -54,12 +55,15 @@ void AgeLists::MergeIntoOlder(size_t place) {
 
 size_t AgeLists::PlaceAt(uint32_t age) const {
   if (age == 0) return used_ - 1;  // half of all calls
+  if (age == found_age_) return found_place_;
   // The youngest interval that began at that age or before; what is older than all is in the first.
   size_t low = 0, high = used_;
   while (high - low > 1) {
     const size_t middle = (low + high) / 2;
     (now_ - intervals_[order_[middle]].start >= age ? low : high) = middle;
   }
+  found_age_ = age;
+  found_place_ = low;
   return low;
 }
 

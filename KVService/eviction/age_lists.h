@@ -143,6 +143,9 @@ class AgeLists {
   std::array<End, kIntervals * ReuseModel::kClasses + 1> ends_;
   std::array<uint8_t, kIntervals> order_{};  // numbers of intervals, oldest first, then free ones
   size_t used_ = 0;
+  // What PlaceAt found last, until the next lookup: blocks that were found together are of one age.
+  mutable uint32_t found_age_ = 0;
+  mutable size_t found_place_ = 0;
 };
 
 }  // namespace kvstore

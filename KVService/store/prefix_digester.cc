@@ -14,7 +14,7 @@ size_t PrefixDigester::PlaceOf(const std::optional<Digest>& previous, BlockToken
 }
 
 BlockDigest PrefixDigester::Run(const std::optional<Digest>& previous, BlockTokens block) {
-  if (entries_.empty()) entries_.resize(kEntries);
+  entries_.GrowTo(kEntries);
   Entry& entry = entries_[PlaceOf(previous, block)];
   if (entry.used && entry.first == !previous && (!previous || entry.previous == *previous) &&
       std::memcmp(entry.tokens.data(), block.data(), block.size_bytes()) == 0) {

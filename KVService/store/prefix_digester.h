@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
+#include "KVCommon/chunked_vector.h"
 #include "KVCommon/digest.h"
 #include "KVService/block/block_id.h"
 
@@ -20,8 +20,8 @@ namespace kvstore {
 // thread-safe: one a thread.
 class PrefixDigester {
  public:
-  // 4.5 MB.
-  static constexpr size_t kEntries = 4096;
+  // 4 MiB.
+  static constexpr size_t kEntries = 3750;
 
   // As PrefixDigest(previous, block) and TokensCrc(block).
   BlockDigest Run(const std::optional<Digest>& previous, BlockTokens block);
@@ -39,7 +39,7 @@ class PrefixDigester {
 
   static size_t PlaceOf(const std::optional<Digest>& previous, BlockTokens block);
 
-  std::vector<Entry> entries_;
+  ChunkedVector<Entry> entries_;  // made at the first use
   uint64_t hits_ = 0;
 };
 
