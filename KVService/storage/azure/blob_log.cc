@@ -185,6 +185,7 @@ void BlobLog::Tell(std::vector<LogRecord> records) {
 absl::Status BlobLog::Open() {
   open_ = false;
   tails_.clear();
+  settled_bytes_ = 0;
   const LogFolder folder{container_.get(), prefix_, options_.request_timeout};
   KV_ASSIGN_OR_RETURN(const auto files, folder.List());
   uint64_t snapshot = 0;
@@ -221,7 +222,9 @@ absl::Status BlobLog::Begin(uint64_t generation) {
 absl::Status BlobLog::ReadSnapshots(uint64_t generation) {
   const LogFolder folder{container_.get(), prefix_, options_.request_timeout};
   std::vector<LogRecord> records;
+  settled_bytes_ = 0;
   const auto visit = [&](LogRecord record) {
+    settled_bytes_ += record.name.size() + record.attributes.size();
     records.push_back(std::move(record));
     if (records.size() >= kTellRecords) Tell(std::exchange(records, {}));
   };
@@ -313,7 +316,11 @@ absl::Status BlobLog::OnCompacted(size_t at) {
     length = std::max(length, file.length);
   }
   if (!found) return absl::NotFoundError("the log was compacted more than once; reading it anew");
-  if (tail.offset < length) KV_RETURN_IF_ERROR(ReadSnapshots(tail.generation + 1));
+  if (tail.offset < length) {
+    KV_RETURN_IF_ERROR(ReadSnapshots(tail.generation + 1));
+  } else {
+    settled_bytes_ += tail.offset;
+  }
   tails_.erase(tails_.begin() + static_cast<std::ptrdiff_t>(at));
   return absl::OkStatus();
 }
@@ -341,9 +348,7 @@ absl::Status BlobLog::AppendQueued() {
     }
     const Tail* const youngest = tails_.empty() ? nullptr : &tails_.back();
     // In a batch of its own that everybody will read.
-    const bool roll =
-        youngest != nullptr && !youngest->rolled &&
-        (youngest->offset >= options_.roll_bytes || youngest->batches >= options_.roll_batches);
+    const bool roll = youngest != nullptr && !youngest->rolled && HasGrownEnough(*youngest);
     if (roll) AppendLogRecord({LogRecord::Kind::kRolled, {}, {}, 0}, &payload);
     if (payload.empty()) return status;
     if (status.ok()) {
@@ -373,6 +378,14 @@ absl::Status BlobLog::AppendQueued() {
     KV_RETURN_IF_ERROR(status);
     if (roll) return ReadTail(tails_.size() - 1);  // goes on in the next generation
   }
+}
+
+// A compaction writes the snapshot anew. Where that is little, many appends are reason enough for
+// it: whoever starts reads less, and some servers of blobs take long over one of many appends.
+bool BlobLog::HasGrownEnough(const Tail& tail) const {
+  if (tail.offset >= options_.roll_bytes || tail.batches >= options_.roll_batches) return true;
+  return tails_.size() == 1 && tail.batches >= options_.roll_early_batches &&
+         tail.offset >= settled_bytes_ / 4;
 }
 
 void BlobLog::CompactIfDue() {

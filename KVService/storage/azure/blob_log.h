@@ -1,7 +1,8 @@
 // A container's shared log, followed and written (log_format.h): how servers on one container learn
 // of each other's blobs without asking for each.
 //
-// Generations. Servers append to the youngest generation. One that has grown enough gets a record
+// Generations. Servers append to the youngest generation. One that has grown enough, or that has
+// many appends and a quarter of the size of all before it, gets a record
 // "rolled", upon which everybody goes on in the next; both are followed. When the old one has been
 // quiet for a while, a server compacts it (log_compaction.h) and deletes it, on the condition that
 // nothing was appended since: so nothing is lost, whoever races, pauses or dies.
@@ -34,6 +35,7 @@ struct BlobLogOptions {
   absl::Duration stale = absl::Seconds(3);           // without a good poll: not up to date
   uint64_t roll_bytes = 32ull << 20;                 // of a generation
   uint64_t roll_batches = 40'000;                    // an append blob takes 50,000 appends
+  uint64_t roll_early_batches = 4'000;               // where compacting it costs little
   absl::Duration compact_after = absl::Seconds(10);  // of quiet; and a random part of that more
   size_t max_queued_bytes = 16u << 20;               // of records that could not be appended yet
   // The wall clock, which may be set either way at any time. Thread-safe.
@@ -106,6 +108,7 @@ class BlobLog {
   absl::Status OnCompacted(size_t at);
   absl::Status Begin(uint64_t generation);
   absl::Status AppendQueued();
+  bool HasGrownEnough(const Tail& tail) const;
   void CompactIfDue();
   void Tell(std::vector<LogRecord> records);
 
@@ -115,7 +118,8 @@ class BlobLog {
   const Listener listener_;
   const Lister lister_;
 
-  std::vector<Tail> tails_;  // oldest first
+  std::vector<Tail> tails_;     // oldest first
+  uint64_t settled_bytes_ = 0;  // of the snapshot that they follow; at most, in the long run
   bool open_ = false;
   std::thread compaction_;
   std::atomic<bool> compacting_ = false;

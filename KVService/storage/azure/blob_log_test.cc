@@ -292,6 +292,30 @@ TEST_F(BlobLogTest, RollsIsCompactedByRacersAndReadAgain) {
   EXPECT_FALSE(late->listed);
 }
 
+// Many appends are enough as long as the snapshot is small beside them.
+TEST_F(BlobLogTest, RollsEarlyWhereThatCostsLittle) {
+  MakeContainer();
+  BlobLogOptions options = Quick();
+  options.roll_early_batches = 20;
+  auto a = Start(options);
+  std::set<std::string> all;
+  const auto fill_generation = [&](uint64_t generation, const std::string& names) {
+    int appends = 0;
+    for (; appends < 500 && a->log.stats().generation <= generation; ++appends) {
+      all.insert(names + std::to_string(appends));
+      a->Put(names + std::to_string(appends));
+      EXPECT_TRUE(a->Knows(all));  // so that it sees how far the log is
+    }
+    return appends;
+  };
+  EXPECT_LT(fill_generation(1, std::string(400, 'x')), 30);
+  EXPECT_TRUE(WaitUntilCompacted());
+  EXPECT_GT(fill_generation(2, "short-"), 35);  // a quarter of the first's bytes
+  EXPECT_EQ(a->log.stats().generation, 3u);
+  auto late = Start(options);
+  EXPECT_TRUE(late->Knows(all));
+}
+
 TEST_F(BlobLogTest, ACompactionThatDiedIsDoneAgain) {
   MakeContainer();
   BlobLogOptions options = Quick();
