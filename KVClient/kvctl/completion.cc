@@ -100,7 +100,12 @@ _kvctl() {{
     _files
   fi
 }}
-compdef _kvctl kvctl
+# Found in fpath it is run for the first completion, which is then waited for.
+if [[ $funcstack[1] == _kvctl ]]; then
+  _kvctl "$@"
+else
+  compdef _kvctl kvctl
+fi
 )sh",
                      described, Joined(LongNames(app)), Cases(app));
 }
