@@ -58,6 +58,7 @@ Retention::~Retention() {
     absl::MutexLock lock(&mutex_);
     ending_ = true;
   }
+  end_->Cancel();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -96,6 +97,7 @@ void Retention::Run() {
 }
 
 void Retention::Note(const char* what, const absl::StatusOr<ChunkStore::Swept>& swept) {
+  if (absl::IsCancelled(swept.status())) return;  // it ends
   if (!swept.ok()) {
     spdlog::warn("retention sweep failed of={} error=\"{}\"", what,
                  std::string(swept.status().message()));
@@ -131,9 +133,10 @@ void Retention::Sweep() {
                const auto ttl = rules->TtlOf(container, partition);
                return ttl && written < now - *ttl;
              },
-             may, options_.dry_run));
+             may, options_.dry_run, end_));
   }
   for (const RetentionRules::Capacity& capacity : rules->capacities) {
+    if (Ending()) return;
     Note("capacity",
          store_.FitContainer(capacity.container, capacity.bytes, may, options_.dry_run));
   }

@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "KVCommon/patience.h"
 #include "KVService/retention/retention_json.h"
 #include "KVService/store/chunk_store.h"
 #include "absl/base/thread_annotations.h"
@@ -41,7 +42,7 @@ class Retention {
   // Reads the file, which must be good, and starts the thread. `store` outlives it.
   static absl::StatusOr<std::unique_ptr<Retention>> Start(RetentionOptions options,
                                                           ChunkStore* store);
-  ~Retention();  // ends the thread; what is being removed is waited for
+  ~Retention();  // ends the thread, a listing too; what is being removed is waited for
 
   // Reads the file again. All of it counts from the next sweep on, or, after an error that names
   // file and place, nothing.
@@ -60,6 +61,7 @@ class Retention {
 
   const RetentionOptions options_;
   ChunkStore& store_;
+  const std::shared_ptr<Cancellation> end_ = std::make_shared<Cancellation>();  // of listings
   mutable absl::Mutex mutex_;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const RetentionRules> rules_ ABSL_GUARDED_BY(mutex_);

@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 
 #include "KVService/platform/temp_dir.h"
 #include "KVService/storage/memory/memory_blob_store.h"
 #include "KVService/storage/memory/memory_shared_blob_store.h"
 #include "KVService/store/chunk_store_testing.h"
+#include "absl/synchronization/notification.h"
 
 namespace kvstore {
 namespace {
@@ -161,6 +163,33 @@ TEST_F(RetentionTest, OnlyTheServerWithTheLeaseRemoves) {
   }
   const auto retention = Start(b.get(), file, false, lease(b_way));
   EXPECT_TRUE(Eventually([&] { return ListNow(*a, "p")->empty(); }));
+}
+
+// Whose listing goes on until it is told to end.
+class EndlessListing : public MemoryBlobStore {
+ public:
+  explicit EndlessListing(std::atomic<bool>* lists) : lists_(*lists) {}
+  absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                         const std::function<void(BlobInfo)>& visit) override {
+    if (end == nullptr) return MemoryBlobStore::ListUntil(end, visit);  // the store's own
+    lists_ = true;
+    absl::Notification ended;
+    end->OnCancel([&ended] { ended.Notify(); });
+    ended.WaitForNotification();
+    return absl::CancelledError("the listing");
+  }
+
+ private:
+  std::atomic<bool>& lists_;
+};
+
+TEST_F(RetentionTest, ALongListingDoesNotHoldUpTheEnd) {
+  std::atomic<bool> lists = false;
+  const auto store = *ChunkStore::Open({}, std::make_unique<EndlessListing>(&lists));
+  auto retention = Start(store.get(), R"({"rules": [{"ttl": "1s"}]})");
+  ASSERT_TRUE(Eventually([&] { return lists.load(); }));
+  retention.reset();  // for ever, if the listing were waited for
+  EXPECT_TRUE(store->Close().ok());
 }
 
 TEST_F(RetentionTest, ABadFileChangesNothing) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -85,7 +86,12 @@ class BlobStore {
 
   // Visits every blob of the store, in no order, on the calling thread. Blobs put or deleted
   // meanwhile may or may not be seen.
-  virtual absl::Status List(const std::function<void(BlobInfo)>& visit) = 0;
+  absl::Status List(const std::function<void(BlobInfo)>& visit) {
+    return ListUntil(nullptr, visit);
+  }
+  // The same, until it is cancelled: then CANCELLED, soon. `end` may be null.
+  virtual absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                                 const std::function<void(BlobInfo)>& visit) = 0;
 
   // The blobs whose names begin with `prefix`, at most `limit`, from the store itself. A store on a
   // disk answers before the call returns, and blocks on it.

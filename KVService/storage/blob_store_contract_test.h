@@ -131,6 +131,16 @@ TEST_P(BlobStoreContractTest, ListsEverythingWithItsAttributes) {
   EXPECT_EQ(store_->Usage().used_bytes, footprints);
 }
 
+TEST_P(BlobStoreContractTest, AListingEndsOnceItIsCancelled) {
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(PutNow(*store_, Id(std::to_string(i)), MakeBlob(100, i)).ok());
+  }
+  const auto end = std::make_shared<Cancellation>();
+  EXPECT_TRUE(store_->ListUntil(end, [](BlobInfo) {}).ok()) << "nobody has cancelled it yet";
+  EXPECT_TRUE(absl::IsCancelled(store_->ListUntil(end, [&](BlobInfo) { end->Cancel(); })));
+  EXPECT_TRUE(store_->List([](BlobInfo) {}).ok());
+}
+
 TEST_P(BlobStoreContractTest, RefusesWhatIsBeyondItsCapacity) {
   constexpr uint64_t kCapacity = 100 << 10;
   Make(kCapacity);

@@ -198,8 +198,10 @@ class ChunkStore : private BlobListener {
   using Expired = std::function<bool(const Container&, const PartitionDigest&, absl::Time written)>;
   using May = std::function<bool(const Container&)>;
   // Removes what has expired, a hundred thousand blocks at most, as the storage lists it. Blocks.
-  // An error where it cannot list, or the first that removing met.
-  absl::StatusOr<Swept> RemoveExpired(const Expired& expired, const May& may, bool dry_run);
+  // An error where it cannot list, or the first that removing met; CANCELLED, soon, where `end`, if
+  // not null, is while it lists.
+  absl::StatusOr<Swept> RemoveExpired(const Expired& expired, const May& may, bool dry_run,
+                                      const std::shared_ptr<Cancellation>& end = nullptr);
   // Removes what is least worth keeping of a container until it has at most so many bytes, as far
   // as the index knows of it. Blocks. Errors as before; UNAVAILABLE where nobody has told of the
   // container yet.
@@ -212,6 +214,8 @@ class ChunkStore : private BlobListener {
   void FitCapacity() { MakeRoom(); }
 
   ChunkStoreStats stats() const;
+  // Of the partition, as far as the index knows.
+  uint64_t StoredBytes(const Space& space) const { return index_.FootprintOf(space); }
 
   // Whether other servers see what this one stores.
   bool shared() const { return shared_ != nullptr; }

@@ -43,8 +43,9 @@ absl::Status ChunkStore::DeleteAndWait(std::vector<PrefixIndex::Removed> removed
   return status;
 }
 
-absl::StatusOr<ChunkStore::Swept> ChunkStore::RemoveExpired(const Expired& expired, const May& may,
-                                                            bool dry_run) {
+absl::StatusOr<ChunkStore::Swept> ChunkStore::RemoveExpired(
+    const Expired& expired, const May& may, bool dry_run,
+    const std::shared_ptr<Cancellation>& end) {
   struct Found {
     Container container;
     NamedBlock block;
@@ -52,7 +53,7 @@ absl::StatusOr<ChunkStore::Swept> ChunkStore::RemoveExpired(const Expired& expir
   };
   std::vector<Found> found;
   if (!Begin()) return ClosedError();
-  absl::Status status = storage_->List([&](const BlobInfo& info) {
+  absl::Status status = storage_->ListUntil(end, [&](const BlobInfo& info) {
     if (found.size() == kMostExpired || info.lost) return;
     const std::optional<NamedBlock> block = ParseBlobName(info.id.name);
     const std::optional<BlockAttributes> attributes = DecodeAttributes(info.attributes);

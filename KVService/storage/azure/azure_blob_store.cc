@@ -262,7 +262,8 @@ void AzureBlobStore::SendDelete(std::unique_ptr<Op> op) {
       });
 }
 
-absl::Status AzureBlobStore::List(const std::function<void(BlobInfo)>& visit) {
+absl::Status AzureBlobStore::ListUntil(const std::shared_ptr<Cancellation>& end,
+                                       const std::function<void(BlobInfo)>& visit) {
   if (http_->OnClientThread()) {
     return absl::FailedPreconditionError("Azure blob store: List called from one of its callbacks");
   }
@@ -276,7 +277,7 @@ absl::Status AzureBlobStore::List(const std::function<void(BlobInfo)>& visit) {
   }
   absl::Status status;
   for (const auto& [account, container] : places) {
-    status = ListPlace(account, container, visit);
+    status = ListPlace(account, container, end, visit);
     if (!status.ok()) break;
   }
   absl::MutexLock lock(&mutex_);
@@ -301,12 +302,15 @@ std::optional<BlobInfo> AzureBlobStore::InfoOf(const ContainerName& container,
 }
 
 absl::Status AzureBlobStore::ListPlace(const std::string& account, const std::string& container,
+                                       const std::shared_ptr<Cancellation>& end,
                                        const std::function<void(BlobInfo)>& visit) {
   KV_ASSIGN_OR_RETURN(const Place place, PlaceOf(account, container));
   std::string marker;
   do {
     std::promise<absl::StatusOr<azure::Listing>> promise;
-    place.container->List(place.prefix, marker, options_.list_page, absl::Now() + options_.max_time,
+    const Patience patience(absl::Now() + options_.max_time, end);
+    if (patience.ended()) return absl::CancelledError("the listing");
+    place.container->List(place.prefix, marker, options_.list_page, patience,
                           [&promise](absl::StatusOr<azure::Listing> listing) {
                             promise.set_value(std::move(listing));
                           });
@@ -314,6 +318,7 @@ absl::Status AzureBlobStore::ListPlace(const std::string& account, const std::st
     if (absl::IsNotFound(listing.status())) return absl::OkStatus();  // nobody put anything yet
     KV_RETURN_IF_ERROR(listing.status());
     for (const azure::ListedBlob& blob : listing->blobs) {
+      if (patience.ended()) return absl::CancelledError("the listing");
       if (auto info = InfoOf({account, container}, place.prefix, blob)) visit(*std::move(info));
     }
     if (!marker.empty() && listing->next_marker == marker) {
@@ -376,7 +381,7 @@ absl::StatusOr<std::shared_ptr<azure::BlobLog>> AzureBlobStore::LogOf(const Cont
     };
   }
   auto lister = [this, name](const std::function<void(azure::LogRecord)>& visit) {
-    return ListPlace(name.first, name.second, [&visit](const BlobInfo& info) {
+    return ListPlace(name.first, name.second, nullptr, [&visit](const BlobInfo& info) {
       visit({azure::LogRecord::Kind::kPut, info.id.name, info.attributes, info.size});
     });
   };

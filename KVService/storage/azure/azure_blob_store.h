@@ -89,7 +89,8 @@ class AzureBlobStore : public SharedBlobStore {
 
   // Blocks on the network, page by page. Leaves out blobs that are not of our making.
   // FAILED_PRECONDITION from a `done`, whose thread it would wait for.
-  absl::Status List(const std::function<void(BlobInfo)>& visit) override;
+  absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                         const std::function<void(BlobInfo)>& visit) override;
 
   BlobStoreUsage Usage() const override;
   uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override;
@@ -147,6 +148,7 @@ class AzureBlobStore : public SharedBlobStore {
   static std::optional<BlobInfo> InfoOf(const ContainerName& name, const std::string& prefix,
                                         const azure::ListedBlob& blob);
   absl::Status ListPlace(const std::string& account, const std::string& container,
+                         const std::shared_ptr<Cancellation>& end,
                          const std::function<void(BlobInfo)>& visit);
   bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return pending_ == 0; }
 

@@ -61,8 +61,9 @@ class OwningStore : public BlobStore {
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override {
     store_.Delete(std::move(id), std::move(done));
   }
-  absl::Status List(const std::function<void(BlobInfo)>& visit) override {
-    return store_.List(visit);
+  absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                         const std::function<void(BlobInfo)>& visit) override {
+    return store_.ListUntil(end, visit);
   }
   void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override {

@@ -69,6 +69,11 @@ void Committer::Add(Commit commit) {
   waiting_.push_back(std::move(commit));
 }
 
+Committer::Load Committer::load() const {
+  absl::MutexLock lock(&mutex_);
+  return {waiting_.size(), running_};
+}
+
 bool Committer::HasWorkOrStopped() const { return stopped_ || !waiting_.empty(); }
 
 void Committer::Run() {
@@ -77,9 +82,11 @@ void Committer::Run() {
     std::vector<Commit> group;
     {
       absl::MutexLock lock(&mutex_);
+      running_ = 0;
       mutex_.Await(absl::Condition(this, &Committer::HasWorkOrStopped));
       if (waiting_.empty()) return;
       group.swap(waiting_);
+      running_ = group.size();
     }
     CommitTogether(group, metadata_, segments_, /*sync=*/true);
   }

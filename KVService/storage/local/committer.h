@@ -55,6 +55,13 @@ class Committer {
   // `done` runs on the committer's thread.
   void Add(Commit commit) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Those that wait, and those that are being committed.
+  struct Load {
+    size_t waiting = 0;
+    size_t running = 0;
+  };
+  Load load() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   bool OnCommitterThread() const;
 
  private:
@@ -63,8 +70,9 @@ class Committer {
 
   Metadata* const metadata_;
   SegmentSet* const segments_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::vector<Commit> waiting_ ABSL_GUARDED_BY(mutex_);
+  size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;  // last: it uses the others
 };

@@ -311,6 +311,18 @@ absl::Status LocalBlobStore::Admit(size_t limit, uint64_t put_bytes) {
   return absl::OkStatus();
 }
 
+LocalQueues LocalBlobStore::queues() const {
+  const auto load = [](const auto& of) { return LocalQueues::Load{of.waiting, of.running}; };
+  LocalQueues queues;
+  queues.reads = load(readers_->load());
+  queues.device = load(async_reader_->load());
+  queues.writes = load(writers_->load());
+  if (committer_) queues.commits = load(committer_->load());
+  absl::MutexLock lock(&mutex_);
+  queues.deletes = {deletes_.size(), running_deletes_};
+  return queues;
+}
+
 BlobStoreUsage LocalBlobStore::Usage() const {
   absl::MutexLock lock(&mutex_);
   BlobStoreUsage usage = usage_;

@@ -98,6 +98,19 @@ struct ScrubStats {
   uint64_t records = 0;
 };
 
+// What waits, and what is being done.
+struct LocalQueues {
+  struct Load {
+    size_t waiting = 0;
+    size_t running = 0;
+  };
+  Load reads;    // for and on its threads, whichever way they read
+  Load device;   // reads past the page cache: the disk has the running ones
+  Load writes;   // for and on its threads
+  Load commits;  // written, and to be made durable together (kBatch)
+  Load deletes;
+};
+
 // What Open found and put right.
 struct RecoveryReport {
   uint64_t records = 0;
@@ -130,7 +143,8 @@ class LocalBlobStore : public BlobStore {
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override;
 
   // `visit` must not call Close. Blocks on the disk.
-  absl::Status List(const std::function<void(BlobInfo)>& visit) override;
+  absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                         const std::function<void(BlobInfo)>& visit) override;
   void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override;
 
@@ -149,6 +163,8 @@ class LocalBlobStore : public BlobStore {
   // is told how far it is, says false. UNAVAILABLE where the device cannot be read.
   absl::Status CheckAll(ScrubOptions scrub, const std::function<bool(const ScrubStats&)>& go_on)
       ABSL_LOCKS_EXCLUDED(mutex_);
+
+  LocalQueues queues() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Of footprints; 0: unbounded. Nothing goes for it: who keeps the store evicts what is too much.
   void SetCapacity(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -219,6 +235,7 @@ class LocalBlobStore : public BlobStore {
   absl::flat_hash_map<std::string, std::deque<std::unique_ptr<Op>>> busy_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Op>> deletes_ ABSL_GUARDED_BY(mutex_);  // for RunDeletes
   bool deleting_ ABSL_GUARDED_BY(mutex_) = false;                     // RunDeletes runs or will
+  size_t running_deletes_ ABSL_GUARDED_BY(mutex_) = 0;
 
   // Apart, so that a read never waits behind writes, nor a delete, which makes room for writes. All
   // of them use all of the above.

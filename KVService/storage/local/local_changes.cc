@@ -196,6 +196,7 @@ void LocalBlobStore::RunDeletes() {
     std::vector<std::unique_ptr<Op>> ops;
     {
       absl::MutexLock lock(&mutex_);
+      running_deletes_ = deletes_.size();
       if (deletes_.empty()) {
         deleting_ = false;
         return;

@@ -135,12 +135,16 @@ void LocalBlobStore::FinishGet(std::unique_ptr<GetOp> op, absl::StatusOr<Blob> b
   std::move(done)(std::move(blob));
 }
 
-absl::Status LocalBlobStore::List(const std::function<void(BlobInfo)>& visit) {
+absl::Status LocalBlobStore::ListUntil(const std::shared_ptr<Cancellation>& end,
+                                       const std::function<void(BlobInfo)>& visit) {
   for (const BlobId& id : lost_) visit({.id = id, .lost = true});
-  return Visit("", [&visit](BlobInfo info) {
-    visit(std::move(info));
-    return true;
+  bool ended = false;
+  const absl::Status status = Visit("", [&](BlobInfo info) {
+    ended = end != nullptr && end->cancelled();
+    if (!ended) visit(std::move(info));
+    return !ended;
   });
+  return ended ? absl::CancelledError("the listing") : status;
 }
 
 void LocalBlobStore::ListPrefix(BlobId prefix, size_t limit, Patience /*patience*/,

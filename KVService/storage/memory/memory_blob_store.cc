@@ -128,7 +128,8 @@ void MemoryBlobStore::Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&
   });
 }
 
-absl::Status MemoryBlobStore::List(const std::function<void(BlobInfo)>& visit) {
+absl::Status MemoryBlobStore::ListUntil(const std::shared_ptr<Cancellation>& end,
+                                        const std::function<void(BlobInfo)>& visit) {
   std::vector<BlobInfo> infos;
   {
     absl::MutexLock lock(&mutex_);
@@ -138,7 +139,10 @@ absl::Status MemoryBlobStore::List(const std::function<void(BlobInfo)>& visit) {
       infos.push_back({id, blob.data.size(), FootprintOf(id, blob), blob.attributes});
     }
   }
-  for (BlobInfo& info : infos) visit(std::move(info));
+  for (BlobInfo& info : infos) {
+    if (end != nullptr && end->cancelled()) return absl::CancelledError("the listing");
+    visit(std::move(info));
+  }
   return absl::OkStatus();
 }
 

@@ -28,7 +28,8 @@ class MemoryBlobStore : public BlobStore {
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override;
-  absl::Status List(const std::function<void(BlobInfo)>& visit) override;
+  absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                         const std::function<void(BlobInfo)>& visit) override;
   void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override;
   BlobStoreUsage Usage() const override;

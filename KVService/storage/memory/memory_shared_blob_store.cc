@@ -215,14 +215,18 @@ void MemorySharedBlobStore::Delete(BlobId id, absl::AnyInvocable<void(absl::Stat
         });
 }
 
-absl::Status MemorySharedBlobStore::List(const std::function<void(BlobInfo)>& visit) {
+absl::Status MemorySharedBlobStore::ListUntil(const std::shared_ptr<Cancellation>& end,
+                                              const std::function<void(BlobInfo)>& visit) {
   std::vector<BlobInfo> infos;
   {
     absl::MutexLock lock(&account_->mutex_);
     KV_RETURN_IF_ERROR(Refusal(kList));
     for (const auto& [key, info] : account_->infos_) infos.push_back(info);
   }
-  for (BlobInfo& info : infos) visit(std::move(info));
+  for (BlobInfo& info : infos) {
+    if (end != nullptr && end->cancelled()) return absl::CancelledError("the listing");
+    visit(std::move(info));
+  }
   return absl::OkStatus();
 }
 

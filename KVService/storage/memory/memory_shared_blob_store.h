@@ -73,7 +73,8 @@ class MemorySharedBlobStore : public SharedBlobStore {
   void Get(BlobId id, Patience patience,
            absl::AnyInvocable<void(absl::StatusOr<Blob>) &&> done) override;
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override;
-  absl::Status List(const std::function<void(BlobInfo)>& visit) override;
+  absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                         const std::function<void(BlobInfo)>& visit) override;
   BlobStoreUsage Usage() const override;
   uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override;
   void Follow(const std::string& account, const std::string& container, BlobListener* listener,

@@ -305,7 +305,8 @@ absl::Status TieredBlobStore::ListUnshared(const std::function<void(BlobInfo)>& 
   return absl::OkStatus();
 }
 
-absl::Status TieredBlobStore::List(const std::function<void(BlobInfo)>& visit) {
+absl::Status TieredBlobStore::ListUntil(const std::shared_ptr<Cancellation>& end,
+                                        const std::function<void(BlobInfo)>& visit) {
   KV_RETURN_IF_ERROR(Begin(SIZE_MAX, 0));
   // The pending ones first: a blob that is uploaded meanwhile is then seen, and once.
   absl::flat_hash_set<std::string> seen;
@@ -313,9 +314,12 @@ absl::Status TieredBlobStore::List(const std::function<void(BlobInfo)>& visit) {
     seen.insert(KeyOf(info.id));
     visit(std::move(info));
   });
-  status.Update(remote_->List([&](BlobInfo info) {
-    if (!seen.contains(KeyOf(info.id))) visit(std::move(info));
-  }));
+  if (end != nullptr && end->cancelled()) status.Update(absl::CancelledError("the listing"));
+  if (status.ok()) {
+    status = remote_->ListUntil(end, [&](BlobInfo info) {
+      if (!seen.contains(KeyOf(info.id))) visit(std::move(info));
+    });
+  }
   End();
   return status;
 }
@@ -422,6 +426,7 @@ TieredStats TieredBlobStore::stats() const {
   stats.local_capacity_bytes = local.capacity_bytes;
   stats.pending_blobs = copies_.pending().size();
   stats.pending_bytes = copies_.pending_bytes();
+  stats.running_uploads = running_uploads_;
   absl::Time oldest = absl::InfiniteFuture();
   for (const auto& [key, copy] : copies_.pending()) oldest = std::min(oldest, copy->since);
   if (oldest != absl::InfiniteFuture()) stats.oldest_pending_age = absl::Now() - oldest;

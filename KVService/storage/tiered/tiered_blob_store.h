@@ -79,6 +79,7 @@ struct TieredStats {
   uint64_t pending_bytes = 0;
   absl::Duration oldest_pending_age = absl::ZeroDuration();  // since its Put, or Open
   uint64_t pending_damaged = 0;  // only copy unreadable: acknowledged and lost
+  uint64_t running_uploads = 0;
   uint64_t uploads = 0;
   uint64_t upload_failures = 0;  // attempts
   uint64_t write_throughs = 0;   // in write-back mode: puts that went through all the same
@@ -109,7 +110,8 @@ class TieredBlobStore : public SharedBlobStore {
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override;
 
   // The pending blobs and then the remote's. Blocks on the network. `visit` must not call Close.
-  absl::Status List(const std::function<void(BlobInfo)>& visit) override;
+  absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                         const std::function<void(BlobInfo)>& visit) override;
   BlobStoreUsage Usage() const override;
   uint64_t FootprintOf(const BlobId& id, const Blob& blob) const override;
 

@@ -20,8 +20,9 @@ class Settled : public BlobStore {
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override {
     tier_->Delete(std::move(id), std::move(done));
   }
-  absl::Status List(const std::function<void(BlobInfo)>& visit) override {
-    return tier_->List(visit);
+  absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                         const std::function<void(BlobInfo)>& visit) override {
+    return tier_->ListUntil(end, visit);
   }
   void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override {

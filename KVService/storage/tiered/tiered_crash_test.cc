@@ -73,8 +73,9 @@ class Borrowed : public BlobStore {
   void Delete(BlobId id, absl::AnyInvocable<void(absl::Status) &&> done) override {
     store_->Delete(std::move(id), std::move(done));
   }
-  absl::Status List(const std::function<void(BlobInfo)>& visit) override {
-    return store_->List(visit);
+  absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                         const std::function<void(BlobInfo)>& visit) override {
+    return store_->ListUntil(end, visit);
   }
   void ListPrefix(BlobId prefix, size_t limit, Patience patience,
                   Done<std::vector<BlobInfo>> done) override {
@@ -195,10 +196,11 @@ TEST(TieredCrashTest, WhatIsFoundPendingCountsAsBefore) {
 class Losing : public Borrowed {
  public:
   using Borrowed::Borrowed;
-  absl::Status List(const std::function<void(BlobInfo)>& visit) override {
+  absl::Status ListUntil(const std::shared_ptr<Cancellation>& end,
+                         const std::function<void(BlobInfo)>& visit) override {
     visit({.id = Id("lost"), .lost = true});
     visit({.id = Id("cached"), .lost = true});
-    return Borrowed::List(visit);
+    return Borrowed::ListUntil(end, visit);
   }
 };
 
