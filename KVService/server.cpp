@@ -49,7 +49,7 @@ constexpr absl::Duration kLogAway = absl::Seconds(10);
 // What the server tells about itself. The storage's part is there once it is open.
 class SelfReport {
  public:
-  SelfReport(const RpcLog& rpc_log, const Admission& admission, const Readiness& readiness)
+  SelfReport(RpcLog& rpc_log, const Admission& admission, const Readiness& readiness)
       : rpc_log_(rpc_log), admission_(admission), readiness_(readiness) {}
 
   void Opened(const StorageSetup* storage) {
@@ -79,7 +79,11 @@ class SelfReport {
       absl::MutexLock lock(&mutex_);
       storage = storage_;
     }
-    if (storage != nullptr) add(storage->Metrics());
+    if (storage != nullptr) {
+      add(storage->Metrics());
+      add(rpc_log_.tenants().Stored(
+          [storage](const Space& space) { return storage->store().StoredBytes(space); }));
+    }
     all.push_back(Gauge("kvstore_ready", "1 while calls are taken, 0 while it loads or ends.",
                         readiness_.Get().ok() ? 1 : 0));
     all.push_back({"kvstore_build_info",
@@ -91,7 +95,7 @@ class SelfReport {
   }
 
  private:
-  const RpcLog& rpc_log_;
+  RpcLog& rpc_log_;
   const Admission& admission_;
   const Readiness& readiness_;
   mutable absl::Mutex mutex_;

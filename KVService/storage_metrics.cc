@@ -39,6 +39,8 @@ MetricFamilies SharedMetrics(const ChunkStoreStats& stats) {
       Counter("kvstore_lookup_probes_found_total", "Of those, the ones that were there.",
               stats.probes_found),
       Gauge("kvstore_bloom_size_bytes", "Memory of the Bloom filter.", stats.bloom.bytes),
+      Gauge("kvstore_bloom_fill_ratio", "Of the Bloom filter's bits, the share that is set.",
+            stats.bloom.fill),
       Gauge("kvstore_bloom_layers", "Layers of the Bloom filter; it grows by one at a time.",
             stats.bloom.layers),
       Gauge("kvstore_bloom_inserted_blocks", "Distinct blocks that the Bloom filter was told.",
@@ -172,6 +174,48 @@ MetricFamilies ScrubMetrics(const ScrubStats& stats) {
       Counter("kvstore_scrub_passes_total", "Passes of the scrubber over all that is stored.",
               stats.passes),
   };
+}
+
+MetricFamilies QueueMetrics(const LocalQueues* disk, const TieredStats* tier,
+                            const HttpClientStats* http) {
+  MetricFamily waiting{"kvstore_queue_waiting_operations",
+                       "Operations that wait for their turn, by queue.",
+                       MetricType::kGauge,
+                       {},
+                       {}};
+  MetricFamily running{"kvstore_queue_running_operations",
+                       "Operations that are being done, by the queue that they came from.",
+                       MetricType::kGauge,
+                       {},
+                       {}};
+  const auto add = [&](const char* queue, uint64_t waits, uint64_t runs) {
+    waiting.samples.push_back({{{"queue", queue}}, static_cast<double>(waits)});
+    running.samples.push_back({{{"queue", queue}}, static_cast<double>(runs)});
+  };
+  if (disk != nullptr) {
+    const auto add_load = [&](const char* queue, const LocalQueues::Load& load) {
+      add(queue, load.waiting, load.running);
+    };
+    add_load("disk_read", disk->reads);
+    add_load("disk_device_read", disk->device);
+    add_load("disk_write", disk->writes);
+    add_load("disk_commit", disk->commits);
+    add_load("disk_delete", disk->deletes);
+  }
+  if (tier != nullptr) {
+    const uint64_t running_uploads = std::min(tier->running_uploads, tier->pending_blobs);
+    add("upload", tier->pending_blobs - running_uploads, running_uploads);
+  }
+  if (http != nullptr) add("http", http->waiting, http->running);
+  return {std::move(waiting), std::move(running)};
+}
+
+MetricFamilies HttpMetrics(const HttpClientStats& stats) {
+  return {Gauge("kvstore_http_open_connections",
+                "Connections of the HTTP client, idle ones and those being made included.",
+                static_cast<double>(stats.open_connections)),
+          Counter("kvstore_http_opened_connections_total", "Connections that it has made.",
+                  static_cast<double>(stats.opened_connections))};
 }
 
 MetricFamilies TierMetrics(const TieredStats& stats) {

@@ -3,6 +3,7 @@
 #define KVSERVICE_STORAGE_METRICS_H_
 
 #include "KVService/admission/admission.h"
+#include "KVService/http/http_client.h"
 #include "KVService/observe/metrics.h"
 #include "KVService/retention/retention.h"
 #include "KVService/storage/azure/azure_blob_store.h"
@@ -18,6 +19,10 @@ MetricFamilies AdmissionMetrics(const AdmissionStats& stats);
 MetricFamilies LogMetrics(const azure::BlobLogStats& stats);
 MetricFamilies AzureMetrics(const azure::PipelineStats& stats);
 MetricFamilies ScrubMetrics(const ScrubStats& stats);
+// Where work of the storage waits; each may be null, where there is none.
+MetricFamilies QueueMetrics(const LocalQueues* disk, const TieredStats* tier,
+                            const HttpClientStats* http);
+MetricFamilies HttpMetrics(const HttpClientStats& stats);
 MetricFamilies TierMetrics(const TieredStats& stats);
 
 }  // namespace kvstore

@@ -253,7 +253,15 @@ MetricFamilies StorageSetup::Metrics() const {
     add(LogMetrics(azure_->log_stats()));
     add(AzureMetrics(azure_->http_stats()));
   }
-  if (tier_ != nullptr) add(TierMetrics(tier_->stats()));
+  std::optional<LocalQueues> disk;
+  std::optional<TieredStats> tier;
+  std::optional<HttpClientStats> http;
+  if (local_ != nullptr) disk = local_->queues();
+  if (tier_ != nullptr) tier = tier_->stats();
+  if (http_ != nullptr) http = http_->stats();
+  add(QueueMetrics(disk ? &*disk : nullptr, tier ? &*tier : nullptr, http ? &*http : nullptr));
+  if (http) add(HttpMetrics(*http));
+  if (tier) add(TierMetrics(*tier));
   if (local_ != nullptr) add(ScrubMetrics(local_->scrub_stats()));
   if (retention_ != nullptr) add(RetentionMetrics(retention_->stats()));
   return all;

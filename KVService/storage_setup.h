@@ -32,7 +32,7 @@ class StorageSetup {
   static absl::StatusOr<std::unique_ptr<StorageSetup>> Open(const ServerOptions& options,
                                                             const ThreadPlan& threads);
 
-  ChunkStore& store() { return *store_; }
+  ChunkStore& store() const { return *store_; }
 
   // Whether there are files to read again.
   bool has_files() const { return accounts_ != nullptr || retention_ != nullptr; }

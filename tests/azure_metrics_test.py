@@ -35,6 +35,7 @@ class AzureMetricsTest(unittest.TestCase):
             stub = server.stub()
             before = Metrics(port)
             self.assertEqual(before("bloom_inserted_blocks"), 0)
+            self.assertEqual(before("bloom_fill_ratio"), 0)
             self.assertGreaterEqual(before("bloom_size_bytes"), 4096)
             self.assertEqual(before("bloom_false_positive_ratio", kind="measured"), 0)
 
@@ -52,8 +53,17 @@ class AzureMetricsTest(unittest.TestCase):
             self.assertLess(written("log_age_seconds"), LONG_S)
             self.assertEqual(written("log_compactions_total"), 0)
             self.assertGreaterEqual(written("azure_requests_total"), BLOCKS)
+            self.assertGreaterEqual(written("http_open_connections"), 1)
+            self.assertGreaterEqual(written("http_opened_connections_total"), 1)
+            self.assertLess(written("http_opened_connections_total"), BLOCKS, "they are not reused")
+            self.assertIsNotNone(written("queue_waiting_operations", queue="http"))
+            self.assertIsNone(written("queue_waiting_operations", queue="disk_read"), "no disk")
+            self.assertEqual(
+                written("rpc_tier_duration_seconds_count", method="Write", tier="azure"), BLOCKS)
             self.assertLessEqual(written("index_blocks"), INDEX_BLOCKS)
             self.assertGreaterEqual(written("index_forgotten_blocks_total"), BLOCKS - INDEX_BLOCKS)
+            self.assertGreater(written("bloom_fill_ratio"), 0)
+            self.assertLess(written("bloom_fill_ratio"), 1)
             # Those that share all their bits with others are not counted.
             self.assertGreater(written("bloom_inserted_blocks"), 0.95 * BLOCKS)
             self.assertLessEqual(written("bloom_inserted_blocks"), BLOCKS)

@@ -1,6 +1,9 @@
 """A real server's metrics, as Prometheus gets them, against what a plain client does."""
+import hashlib
+import json
 import os
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -60,10 +63,58 @@ class MetricsTest(unittest.TestCase):
             self.assertEqual(after("ram_hits_total"), 4)
             self.assertEqual(after("storage_blobs"), before("storage_blobs") + 1)
             self.assertGreater(after("storage_used_bytes"), before("storage_used_bytes"))
+            self.assertEqual(after("rpc_tier_duration_seconds_count", method="Read", tier="ram"), 2)
+            self.assertEqual(after("rpc_tier_duration_seconds_count", method="Read", tier="disk"), 0)
+            self.assertEqual(after("rpc_tier_duration_seconds_count", method="Write", tier="disk"), 1)
+            self.assertEqual(after("rpc_tier_duration_seconds_count", method="Write", tier="azure"), 0)
+            self.assertEqual(after("queue_waiting_operations", queue="disk_read"), 0)
+            self.assertEqual(after("queue_waiting_operations", queue="disk_write"), 0)
+            self.assertIsNone(after("queue_waiting_operations", queue="http"), "nothing is remote")
+            self.assertEqual(after("console_lines_dropped_total"), 0)
+            self.assertIsNone(after("tenant_stored_bytes", tenant="other"), "nobody is asked")
             self.assertEqual(after("pending_write_bytes"), 0)
             self.assertEqual(after("corrupt_chunks_total"), 0)
             self.assertIsNone(after("bloom_size_bytes"), "nothing is shared")
             self.assertEqual(server.stop(), 0)
+
+    def test_a_read_counts_for_the_tier_that_had_it(self):
+        port = free_port()
+        with Server("--metrics-port", str(port), "--memory", "0", "--disable-metrics") as server:
+            stub, tokens = server.stub(), list(range(BLOCK))
+            stub.Write(write_request(tokens, 7, buffer=BUFFER))
+            location = stub.Lookup(lookup_request(tokens)).locations[0].location
+            for _ in range(3):
+                stub.Read(read_request(location))
+            list(stub.StreamingRead(iter([read_request(location)] * 2)))
+            after = Metrics(port)
+            count = "rpc_tier_duration_seconds_count"
+            self.assertEqual(after(count, method="Read", tier="disk"), 3)
+            self.assertEqual(after(count, method="Read", tier="ram"), 0)
+            self.assertEqual(after(count, method="StreamingRead", tier="disk"), 1)
+            self.assertEqual(after(count, method="Lookup", tier="ram"), 1)
+
+    def test_what_a_tenant_stores_is_told(self):
+        port = free_port()
+        with tempfile.TemporaryDirectory() as directory:
+            auth = os.path.join(directory, "auth.json")
+            rule = {"accounts": ["*"], "containers": ["*"], "partitions": ["*"]}
+            with open(auth, "w", encoding="utf-8") as file:
+                json.dump({"identities": [
+                    {"name": name, "token_sha256": [hashlib.sha256(name.encode()).hexdigest()],
+                     "rules": [{**rule, "allow": allow}]}
+                    for name, allow in (("writer", ["read", "write"]), ("reader", ["read"]))]}, file)
+            with Server("--metrics-port", str(port), "--disable-metrics", "--auth", auth) as server:
+                def by(name):
+                    return {"metadata": (("authorization", "Bearer " + name),), "timeout": 60}
+                stub, tokens = server.stub(), list(range(BLOCK))
+                stub.Write(write_request(tokens, 7, buffer=BUFFER), **by("writer"))
+                stub.Lookup(lookup_request(tokens), **by("reader"))
+                first = Metrics(port)
+                self.assertGreater(first("tenant_stored_bytes", tenant="writer"), len(BUFFER))
+                self.assertEqual(first("tenant_stored_bytes", tenant="reader"), 0)
+                stub.Write(write_request(tokens, 8, buffer=BUFFER, partition="q"), **by("writer"))
+                self.assertEqual(Metrics(port)("tenant_stored_bytes", tenant="writer"),
+                                 2 * first("tenant_stored_bytes", tenant="writer"))
 
     def test_it_tells_when_it_is_ready_and_when_it_ends(self):
         port = free_port()

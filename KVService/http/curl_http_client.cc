@@ -85,6 +85,12 @@ void CurlHttpClient::Shutdown() {
   for (const auto& loop : loops_) loop->Join();
 }
 
+HttpClientStats CurlHttpClient::stats() const {
+  HttpClientStats all;
+  for (const auto& loop : loops_) loop->AddTo(&all);
+  return all;
+}
+
 bool CurlHttpClient::OnClientThread() const {
   return std::any_of(loops_.begin(), loops_.end(),
                      [](const auto& loop) { return loop->OnLoopThread(); });

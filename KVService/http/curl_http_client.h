@@ -55,6 +55,7 @@ class CurlHttpClient : public HttpClient {
   void Cancel(CallId call) override;
   void RunAfter(absl::Duration delay, absl::AnyInvocable<void(absl::Status) &&> done) override;
   void Shutdown() override ABSL_LOCKS_EXCLUDED(shutdown_mutex_);
+  HttpClientStats stats() const override;
   bool OnClientThread() const override;
 
  private:

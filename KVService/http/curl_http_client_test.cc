@@ -146,6 +146,38 @@ TEST(CurlHttpClientTest, ReusesItsConnections) {
   EXPECT_EQ(server.connections(), 1);
 }
 
+TEST(CurlHttpClientTest, TellsWhatItHas) {
+  std::promise<void> go;
+  const std::shared_future<void> gone = go.get_future().share();
+  TestServer server([&](const TestRequest&, TestConnection& connection) {
+    gone.wait();
+    connection.Reply(200, "");
+  });
+  HttpClientOptions options = OneThread();
+  options.max_connections = 2;
+  CurlHttpClient client(options);
+  EXPECT_EQ(client.stats().open_connections, 0u);
+  std::vector<std::future<absl::StatusOr<HttpResponse>>> responses;
+  for (int i = 0; i < 5; ++i) {
+    responses.push_back(SendAsync(client, Request(HttpMethod::kGet, server.Url())));
+  }
+  while (client.stats().running < 2 || client.stats().open_connections < 2) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(client.stats().running, 2u);
+  EXPECT_EQ(client.stats().waiting, 3u);
+  go.set_value();
+  for (auto& response : responses) EXPECT_TRUE(response.get().ok());
+  const HttpClientStats after = client.stats();
+  EXPECT_EQ(after.running, 0u);
+  EXPECT_EQ(after.waiting, 0u);
+  EXPECT_EQ(after.open_connections, 2u) << "kept for the next requests";
+  EXPECT_EQ(after.opened_connections, 2u);
+  client.Shutdown();
+  EXPECT_EQ(client.stats().open_connections, 0u);
+  EXPECT_EQ(client.stats().opened_connections, 2u);
+}
+
 TEST(CurlHttpClientTest, UsesTheProxyItIsGivenAndNoOther) {
   TestServer server([](const TestRequest& request, TestConnection& connection) {
     connection.Reply(200, request.target);

@@ -111,6 +111,14 @@ void EventLoop::RunAfter(uint64_t id, absl::Duration delay,
   std::move(done)(std::move(refused));
 }
 
+void EventLoop::AddTo(HttpClientStats* stats) const {
+  const size_t active = active_.load(std::memory_order_relaxed);
+  stats->running += active;
+  stats->waiting += load() - std::min(load(), active);  // not read in one instant
+  stats->open_connections += connections_.open.load(std::memory_order_relaxed);
+  stats->opened_connections += connections_.opened.load(std::memory_order_relaxed);
+}
+
 void EventLoop::OnSourcesRemoved() {
   absl::MutexLock lock(&mutex_);
   if (stopped_) return;
@@ -225,7 +233,8 @@ void EventLoop::Start(Call* call) {
   call->transfer = std::make_unique<Transfer>(TakeHandle(), &call->request);
   CURL* const handle = call->transfer->handle();
   running_.emplace(handle, call->id);
-  absl::Status status = call->transfer->Prepare(*options_.client, call->route);
+  active_.store(running_.size(), std::memory_order_relaxed);
+  absl::Status status = call->transfer->Prepare(*options_.client, call->route, &connections_);
   if (status.ok() && curl_multi_add_handle(multi_, handle) != CURLM_OK) {
     status = absl::InternalError("curl_multi_add_handle");
   }
@@ -238,6 +247,7 @@ void EventLoop::Unstart(Call* call) {
   CURL* const handle = call->transfer->handle();
   curl_multi_remove_handle(multi_, handle);
   running_.erase(handle);
+  active_.store(running_.size(), std::memory_order_relaxed);
   call->transfer.reset();
   ReturnHandle(handle);
   routes_.Release(&call->route, connected, absl::Now());

@@ -51,6 +51,8 @@ class EventLoop {
   // How many calls it has, waiting ones included.
   size_t load() const { return load_.load(std::memory_order_relaxed); }
 
+  void AddTo(HttpClientStats* stats) const;
+
   // Some of the sources are gone: what runs on them ends, or begins anew where it may.
   void OnSourcesRemoved() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -109,6 +111,8 @@ class EventLoop {
   const Options options_;
   CURLM* const multi_;
   std::atomic<size_t> load_ = 0;
+  std::atomic<size_t> active_ = 0;  // of those, the ones that have a transfer
+  ConnectionCount connections_;
 
   absl::Mutex mutex_;
   Inbox inbox_ ABSL_GUARDED_BY(mutex_);

@@ -58,6 +58,14 @@ struct HttpResponse {
   const std::string* Find(std::string_view name) const { return FindHeader(headers, name); }
 };
 
+// What a client has now, and has had.
+struct HttpClientStats {
+  size_t open_connections = 0;      // those being made and idle ones included
+  uint64_t opened_connections = 0;  // so far
+  size_t running = 0;               // requests that have a connection, or are getting one
+  size_t waiting = 0;               // requests for which there is none yet
+};
+
 // Thread-safe. Never blocks the caller but in Shutdown.
 class HttpClient {
  public:
@@ -88,6 +96,8 @@ class HttpClient {
   // Refuses what comes later with CANCELLED, cancels what runs, and returns when the last `done`
   // did. Idempotent. REQUIRES: not from a `done` of this client.
   virtual void Shutdown() = 0;
+
+  virtual HttpClientStats stats() const { return {}; }
 
   // Whether the caller is inside a `done` that a thread of this client runs.
   virtual bool OnClientThread() const = 0;

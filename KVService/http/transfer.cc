@@ -1,6 +1,9 @@
 #include "KVService/http/transfer.h"
 
 #include <spdlog/fmt/fmt.h>
+#ifndef _WIN32
+#include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <cctype>
@@ -55,7 +58,8 @@ Transfer::~Transfer() {
   curl_slist_free_all(headers_);
 }
 
-absl::Status Transfer::Prepare(const HttpClientOptions& options, const Route& route) {
+absl::Status Transfer::Prepare(const HttpClientOptions& options, const Route& route,
+                               ConnectionCount* connections) {
   curl_easy_setopt(handle_, CURLOPT_ERRORBUFFER, error_);
   curl_easy_setopt(handle_, CURLOPT_NOSIGNAL, 1L);
   // A request that ends while its name is being resolved leaves curl's resolver thread to end by
@@ -85,6 +89,10 @@ absl::Status Transfer::Prepare(const HttpClientOptions& options, const Route& ro
   curl_easy_setopt(handle_, CURLOPT_WRITEDATA, this);
   curl_easy_setopt(handle_, CURLOPT_PREREQFUNCTION, &Transfer::OnSend);
   curl_easy_setopt(handle_, CURLOPT_PREREQDATA, this);
+  curl_easy_setopt(handle_, CURLOPT_SOCKOPTFUNCTION, &Transfer::OnOpen);
+  curl_easy_setopt(handle_, CURLOPT_SOCKOPTDATA, connections);
+  curl_easy_setopt(handle_, CURLOPT_CLOSESOCKETFUNCTION, &Transfer::OnClose);
+  curl_easy_setopt(handle_, CURLOPT_CLOSESOCKETDATA, connections);
   SetRoute(options, route);
   SetMethod();
   return SetHeaders();
@@ -135,6 +143,23 @@ absl::Status Transfer::SetHeaders() {
   }
   curl_easy_setopt(handle_, CURLOPT_HTTPHEADER, headers_);
   return absl::OkStatus();
+}
+
+int Transfer::OnOpen(void* connections, curl_socket_t, curlsocktype) {
+  auto* const count = static_cast<ConnectionCount*>(connections);
+  count->open.fetch_add(1, std::memory_order_relaxed);
+  count->opened.fetch_add(1, std::memory_order_relaxed);
+  return CURL_SOCKOPT_OK;
+}
+
+// Who wants to know when curl closes a socket has to close it.
+int Transfer::OnClose(void* connections, curl_socket_t socket) {
+  static_cast<ConnectionCount*>(connections)->open.fetch_sub(1, std::memory_order_relaxed);
+#ifdef _WIN32
+  return ::closesocket(socket);
+#else
+  return ::close(socket);
+#endif
 }
 
 int Transfer::OnSend(void* self, char*, char*, int, int) {

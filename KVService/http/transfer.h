@@ -4,7 +4,9 @@
 
 #include <curl/curl.h>
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include "KVService/http/curl_http_client.h"
@@ -20,6 +22,12 @@ inline constexpr size_t kMaxResponseHeaderBytes = 256 << 10;
 // INVALID_ARGUMENT for what must not reach the wire: a header that would end the line.
 absl::Status CheckRequest(const HttpRequest& request);
 
+// The sockets of a loop's connections.
+struct ConnectionCount {
+  std::atomic<size_t> open = 0;
+  std::atomic<uint64_t> opened = 0;  // so far
+};
+
 // Not thread-safe. The handle is set up by Prepare and may be used for another Transfer once this
 // one was destroyed, which REQUIRES that no multi has it any more.
 class Transfer {
@@ -30,7 +38,9 @@ class Transfer {
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
 
-  absl::Status Prepare(const HttpClientOptions& options, const Route& route);
+  // `connections` outlives the connection that is made for it, which may outlive this.
+  absl::Status Prepare(const HttpClientOptions& options, const Route& route,
+                       ConnectionCount* connections);
 
   // What came of it, given curl's verdict. Once.
   absl::StatusOr<HttpResponse> Finish(CURLcode code);
@@ -48,6 +58,8 @@ class Transfer {
   static int OnSeek(void* self, curl_off_t offset, int origin);
   static size_t OnHeader(char* data, size_t size, size_t count, void* self);
   static size_t OnBody(char* data, size_t size, size_t count, void* self);
+  static int OnOpen(void* connections, curl_socket_t socket, curlsocktype purpose);
+  static int OnClose(void* connections, curl_socket_t socket);
   static int OnSend(void* self, char*, char*, int, int);
 
   absl::Status SetHeaders();

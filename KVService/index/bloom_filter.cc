@@ -139,7 +139,7 @@ BloomStats BloomFilter::stats() const {
     stats.bytes += layer.lines * sizeof(Layer::Line);
     // The mean over lines of what each answers; a sample is enough.
     const uint64_t step = std::max<uint64_t>(1, layer.lines / 4096);
-    double sum = 0;
+    double sum = 0, set_share = 0;
     uint64_t looked_at = 0;
     for (uint64_t line = 0; line < layer.lines; line += step, ++looked_at) {
       int set = 0;
@@ -147,9 +147,13 @@ BloomStats BloomFilter::stats() const {
         set += std::popcount(word.load(std::memory_order_relaxed));
       }
       sum += std::pow(static_cast<double>(set) / kLineBits, layer.bits_a_key);
+      set_share += static_cast<double>(set) / kLineBits;
     }
+    stats.fill += set_share / static_cast<double>(looked_at) *
+                  static_cast<double>(layer.lines * sizeof(Layer::Line));
     none *= 1 - sum / static_cast<double>(looked_at);
   }
+  if (stats.bytes > 0) stats.fill /= static_cast<double>(stats.bytes);
   stats.false_positive_rate = 1 - none;
   return stats;
 }

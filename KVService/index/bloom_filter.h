@@ -22,6 +22,7 @@ struct BloomStats {
   uint64_t keys = 0;  // that changed a bit: about the number of distinct ones
   uint64_t bytes = 0;
   int layers = 0;
+  double fill = 0;                 // of all its bits, the share that is set
   double false_positive_rate = 0;  // expected, from the bits that are set
 };
 

@@ -51,6 +51,10 @@ TEST(BloomFilter, CostsAboutTheBitsThatTheoryAsksFor) {
   EXPECT_EQ(filter.stats().layers, 1);
   EXPECT_EQ(MeasuredRate(filter), 0.0);
   EXPECT_EQ(filter.stats().keys, 0u);
+  EXPECT_EQ(filter.stats().fill, 0);
+  for (const uint64_t key : Keys(1'000'000, 3)) filter.Add(key);
+  EXPECT_GT(filter.stats().fill, 0.3) << "about half of the bits, at its capacity";
+  EXPECT_LT(filter.stats().fill, 0.6);
 }
 
 TEST(BloomFilter, ThreadsAddWhileItGrows) {

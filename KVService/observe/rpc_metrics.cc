@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace kvstore {
 
@@ -47,7 +48,7 @@ void RpcMetrics::Count(const RpcRecord& record) {
   Method& method = MyShard().methods[index];
   const size_t code = GrpcCodeOf(record.code);
   Add(method.codes[code], 1);
-  method.total.Add(record.total_us);
+  method.total[static_cast<size_t>(record.stages.tier())].Add(record.total_us);
   method.storage.Add(record.storage_us);
   Add(method.bytes, record.bytes);
   if (code != 0) return;  // whether blocks were there is not known
@@ -94,9 +95,9 @@ MetricFamily RpcMetrics::Calls() const {
   return family;
 }
 
-MetricHistogram RpcMetrics::Histogram(const char* label, std::string_view value) {
+MetricHistogram RpcMetrics::Histogram(MetricLabels labels) {
   MetricHistogram histogram;
-  histogram.labels = {{label, std::string(value)}};
+  histogram.labels = std::move(labels);
   for (const int64_t bound : kBounds) {
     histogram.bounds.push_back(Seconds(static_cast<uint64_t>(bound)));
   }
@@ -122,13 +123,49 @@ MetricFamily RpcMetrics::PrefixLengths() const {
   return family;
 }
 
-MetricFamily RpcMetrics::Latencies(const char* name, const char* help,
-                                   Latency Method::*latency) const {
-  MetricFamily family{name, help, MetricType::kHistogram, {}, {}};
+MetricFamily RpcMetrics::Totals() const {
+  MetricFamily family{"kvstore_rpc_duration_seconds",
+                      "Time from a call's arrival to its answer, by method.",
+                      MetricType::kHistogram,
+                      {},
+                      {}};
   for (size_t method = 0; method < kMethods.size(); ++method) {
     MetricHistogram& histogram =
-        family.histograms.emplace_back(Histogram("method", kMethods[method]));
-    for (const Shard& shard : shards_) (shard.methods[method].*latency).AddTo(&histogram);
+        family.histograms.emplace_back(Histogram({{"method", std::string(kMethods[method])}}));
+    for (const Shard& shard : shards_) {
+      for (const Latency& of : shard.methods[method].total) of.AddTo(&histogram);
+    }
+  }
+  return family;
+}
+
+MetricFamily RpcMetrics::TotalsByTier() const {
+  MetricFamily family{"kvstore_rpc_tier_duration_seconds",
+                      "The same by method and by the farthest tier that the call waited for; ram "
+                      "where it waited for no storage.",
+                      MetricType::kHistogram,
+                      {},
+                      {}};
+  for (size_t method = 0; method < kMethods.size(); ++method) {
+    for (size_t tier = 0; tier < kTierNames.size(); ++tier) {
+      MetricHistogram& histogram = family.histograms.emplace_back(Histogram(
+          {{"method", std::string(kMethods[method])}, {"tier", std::string(kTierNames[tier])}}));
+      for (const Shard& shard : shards_) shard.methods[method].total[tier].AddTo(&histogram);
+    }
+  }
+  return family;
+}
+
+MetricFamily RpcMetrics::StorageTimes() const {
+  MetricFamily family{"kvstore_rpc_storage_duration_seconds",
+                      "Of that, time spent waiting for the storage; 0 where RAM had the answer.",
+                      MetricType::kHistogram,
+                      {},
+                      {}};
+  for (size_t method = 0; method < kMethods.size(); ++method) {
+    MetricHistogram& histogram =
+        family.histograms.emplace_back(Histogram({{"method", std::string(kMethods[method])}}));
+    for (const Shard& shard : shards_) shard.methods[method].storage.AddTo(&histogram);
   }
   return family;
 }
@@ -141,7 +178,7 @@ MetricFamily RpcMetrics::TierReads() const {
                       {}};
   for (size_t tier = 0; tier < kTierNames.size(); ++tier) {
     MetricHistogram& histogram =
-        family.histograms.emplace_back(Histogram("tier", kTierNames[tier]));
+        family.histograms.emplace_back(Histogram({{"tier", std::string(kTierNames[tier])}}));
     for (const Shard& shard : shards_) shard.tiers[tier].AddTo(&histogram);
   }
   return family;
@@ -177,11 +214,9 @@ MetricFamily RpcMetrics::Blocks(const char* name, const char* help,
 MetricFamilies RpcMetrics::Collect() const {
   return {
       Calls(),
-      Latencies("kvstore_rpc_duration_seconds",
-                "Time from a call's arrival to its answer, by method.", &Method::total),
-      Latencies("kvstore_rpc_storage_duration_seconds",
-                "Of that, time spent waiting for the storage; 0 where RAM had the answer.",
-                &Method::storage),
+      Totals(),
+      TotalsByTier(),
+      StorageTimes(),
       TierReads(),
       PrefixLengths(),
       Bytes("kvstore_received_chunk_bytes_total", "Bytes of chunks that clients sent.", {"Write"}),

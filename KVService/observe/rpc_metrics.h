@@ -12,9 +12,6 @@
 
 namespace kvstore {
 
-// Where a block was found, in the order of RpcMetrics::kTierNames.
-enum class ReadTier { kRam, kDisk, kAzure };
-
 // Thread-safe, without a lock: a thread adds to one of some shards, which Collect sums up. What is
 // counted while it does may be in some of the families and not yet in others.
 class RpcMetrics {
@@ -30,7 +27,6 @@ class RpcMetrics {
   static constexpr std::array<std::string_view, 4> kMethods = {"Lookup", "Read", "StreamingRead",
                                                                "Write"};
   static constexpr size_t kCodes = kGrpcCodes.size();
-  static constexpr std::array<std::string_view, 3> kTierNames = {"ram", "disk", "azure"};
   // Upper bounds of latency, in microseconds.
   static constexpr std::array<int64_t, 18> kBounds = {
       50,     100,     250,     500,     1'000,     2'500,     5'000,     10'000,     25'000,
@@ -55,7 +51,7 @@ class RpcMetrics {
   };
   struct Method {
     std::array<Number, kCodes> codes{};
-    Latency total;
+    std::array<Latency, kTierNames.size()> total;  // by RpcStages::tier
     Latency storage;
     Number blocks = 0;  // of calls that went well
     Number found = 0;   // of those
@@ -71,10 +67,12 @@ class RpcMetrics {
   Shard& MyShard();
   uint64_t Sum(size_t method, Number Method::*number) const;
   MetricFamily Calls() const;
-  static MetricHistogram Histogram(const char* label, std::string_view value);
+  static MetricHistogram Histogram(MetricLabels labels);
   MetricFamily TierReads() const;
   MetricFamily PrefixLengths() const;
-  MetricFamily Latencies(const char* name, const char* help, Latency Method::*latency) const;
+  MetricFamily Totals() const;
+  MetricFamily TotalsByTier() const;
+  MetricFamily StorageTimes() const;
   MetricFamily Bytes(const char* name, const char* help,
                      std::initializer_list<std::string_view> methods) const;
   MetricFamily Blocks(const char* name, const char* help,

@@ -99,6 +99,35 @@ TEST(RpcMetricsTest, LatenciesFallIntoTheirBuckets) {
   EXPECT_DOUBLE_EQ(read.sum, 60.000101);
 }
 
+TEST(RpcMetricsTest, ACallCountsForTheFarthestTierThatItWaitedFor) {
+  RpcMetrics metrics;
+  metrics.Count(Record("Read", 10));
+  RpcRecord disk = Record("Read", 20);
+  disk.stages.AtStorage(/*azure=*/false, 15);
+  metrics.Count(disk);
+  RpcRecord both = Record("StreamingRead", 40);
+  both.stages.AtStorageOf(disk.stages);
+  RpcStages azure;
+  azure.AtStorage(/*azure=*/true, 1);
+  both.stages.AtStorageOf(azure);
+  metrics.Count(both);
+  const MetricFamilies families = metrics.Collect();
+  const MetricFamily& by_tier = Family(families, "kvstore_rpc_tier_duration_seconds");
+  const auto sum = [&](const char* method, const char* tier) {
+    for (const MetricHistogram& each : by_tier.histograms) {
+      if (each.labels == MetricLabels{{"method", method}, {"tier", tier}}) return each.sum;
+    }
+    return -1.0;
+  };
+  EXPECT_DOUBLE_EQ(sum("Read", "ram"), 10e-6);
+  EXPECT_DOUBLE_EQ(sum("Read", "disk"), 20e-6);
+  EXPECT_DOUBLE_EQ(sum("Read", "azure"), 0);
+  EXPECT_DOUBLE_EQ(sum("StreamingRead", "azure"), 40e-6);
+  EXPECT_DOUBLE_EQ(sum("StreamingRead", "disk"), 0);
+  const MetricHistogram& read = Family(families, "kvstore_rpc_duration_seconds").histograms[1];
+  EXPECT_DOUBLE_EQ(read.sum, 30e-6) << "all tiers together";
+}
+
 TEST(RpcMetricsTest, LosesNothingToThreadsThatCountAtOnce) {
   RpcMetrics metrics;
   std::vector<std::thread> threads;

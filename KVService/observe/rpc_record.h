@@ -28,6 +28,10 @@ inline size_t GrpcCodeOf(std::string_view name) {
   return code < kGrpcCodes.size() ? code : kUnknownGrpcCode;
 }
 
+// Where a block was found, in the order of kTierNames.
+enum class ReadTier { kRam, kDisk, kAzure };
+inline constexpr std::array<std::string_view, 3> kTierNames = {"ram", "disk", "azure"};
+
 // Where a call's time went, in microseconds. Of a StreamingRead, whose blocks are fetched together:
 // the longest that a block took there. What is in none of them is the server's own work.
 struct RpcStages {
@@ -41,6 +45,15 @@ struct RpcStages {
   void AtStorage(bool azure, int64_t us) {
     int64_t& stage = azure ? azure_us : disk_us;
     stage = std::max(stage, us);
+  }
+  void AtStorageOf(const RpcStages& block) {
+    AtStorage(false, block.disk_us);
+    AtStorage(true, block.azure_us);
+  }
+  // The farthest tier that was waited for; RAM where none was.
+  ReadTier tier() const {
+    if (azure_us > 0) return ReadTier::kAzure;
+    return disk_us > 0 ? ReadTier::kDisk : ReadTier::kRam;
   }
 };
 
@@ -73,12 +86,22 @@ struct RpcRecord {
   int64_t untimed = 0;  // those beyond kMostTimed
 
   void Time(std::string_view name, int64_t from_us, int64_t until_us) {
-    if (!timed || until_us <= from_us) return;
+    if (until_us > from_us) TimeTier(name, from_us, until_us);
+  }
+  // The same of a tier that answers in less than a microsecond.
+  void TimeTier(std::string_view name, int64_t from_us, int64_t until_us) {
+    if (!timed) return;
     if (timeline.size() == kMostTimed) {
       ++untimed;
     } else {
-      timeline.push_back({name, std::max<int64_t>(from_us, 0), until_us});
+      timeline.push_back({name, std::max<int64_t>(from_us, 0), std::max(from_us, until_us)});
     }
+  }
+  // What a Read of `of` spent, whose tier has just answered: at RAM since `from_us`, where it was
+  // there.
+  void TimeRead(const RpcStages& of, bool found, int64_t from_us, int64_t until_us) {
+    TimeStorage(of, until_us);
+    if (found && of.tier() == ReadTier::kRam) TimeTier("ram", from_us, until_us);
   }
   // What `of` spent at the storage, which has just answered.
   void TimeStorage(const RpcStages& of, int64_t until_us) {

@@ -274,6 +274,41 @@ TEST(TenantMetricsTest, CountsByWhoCalled) {
   EXPECT_EQ(Of(families, "kvstore_tenant_received_chunk_bytes_total", "a"), 100);
 }
 
+TEST(TenantMetricsTest, WhatIsStoredCountsForThoseWhoMayWriteThere) {
+  TenantMetrics metrics;
+  std::map<TenantMetrics::Space, uint64_t> stored;
+  const auto bytes_of = [&](const TenantMetrics::Space& space) { return stored[space]; };
+  EXPECT_THAT(metrics.Stored(bytes_of), SizeIs(0)) << "nobody is asked who they are";
+  for (const char* tenant : {"a", "b", "reader"}) metrics.Count(Call(tenant));
+  const TenantMetrics::Space one{1}, two{2}, empty{3};
+  metrics.AddUse(11, "a", one);
+  metrics.AddUse(12, "a", two);
+  metrics.AddUse(22, "b", two);
+  metrics.AddUse(13, "a", empty);
+  metrics.AddUse(31, "reader", std::nullopt);
+  stored = {{one, 100}, {two, 20}};
+  EXPECT_TRUE(metrics.KnowsUse(13));
+  EXPECT_TRUE(metrics.KnowsUse(31));
+  const auto of = [&](const char* tenant) {
+    return Of(metrics.Stored(bytes_of), "kvstore_tenant_stored_bytes", tenant);
+  };
+  EXPECT_EQ(of("a"), 120);
+  EXPECT_EQ(of("b"), 20);
+  EXPECT_EQ(of("reader"), 0);
+  EXPECT_TRUE(metrics.KnowsUse(11));
+  EXPECT_FALSE(metrics.KnowsUse(13)) << "asked for anew at the next call";
+  EXPECT_FALSE(metrics.KnowsUse(31));
+}
+
+TEST(TenantMetricsTest, RemembersSoManyUsesAndNoMore) {
+  TenantMetrics metrics;
+  for (size_t i = 0; i < TenantMetrics::kMostUses + 3; ++i) {
+    metrics.AddUse(i, "a", TenantMetrics::Space{});
+  }
+  EXPECT_TRUE(metrics.KnowsUse(TenantMetrics::kMostUses - 1));
+  EXPECT_FALSE(metrics.KnowsUse(TenantMetrics::kMostUses));
+}
+
 TEST(TenantMetricsTest, BeyondSoManyTheyAreOther) {
   TenantMetrics metrics;
   for (size_t i = 0; i < TenantMetrics::kMostNamed + 5; ++i) {

@@ -1,6 +1,8 @@
 #include "KVService/observe/tenant_metrics.h"
 
+#include <map>
 #include <utility>
+#include <vector>
 
 #include "KVService/observe/rpc_record.h"
 
@@ -33,6 +35,52 @@ void TenantMetrics::Count(const RpcRecord& record) {
   if (record.code != "OK") tenant.failed.fetch_add(1, std::memory_order_relaxed);
   (record.rpc == "Write" ? tenant.received : tenant.sent)
       .fetch_add(static_cast<uint64_t>(record.bytes), std::memory_order_relaxed);
+}
+
+bool TenantMetrics::KnowsUse(uint64_t use) const {
+  absl::ReaderMutexLock lock(&uses_mutex_);
+  return uses_.contains(use);
+}
+
+void TenantMetrics::AddUse(uint64_t use, const std::string& identity, std::optional<Space> space) {
+  absl::MutexLock lock(&uses_mutex_);
+  if (uses_.size() < kMostUses) uses_.try_emplace(use, Use{identity, space});
+}
+
+MetricFamilies TenantMetrics::Stored(absl::FunctionRef<uint64_t(const Space&)> bytes_of) {
+  std::vector<std::pair<uint64_t, Use>> uses;
+  {
+    absl::ReaderMutexLock lock(&uses_mutex_);
+    uses.assign(uses_.begin(), uses_.end());
+  }
+  std::map<std::string, uint64_t> bytes;
+  std::vector<uint64_t> empty;
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    for (const auto& [name, tenant] : named_) bytes[name];
+    if (other_.calls > 0) bytes[kOther];
+    for (const auto& [use, of] : uses) {
+      const uint64_t there = of.space ? bytes_of(*of.space) : 0;
+      if (there == 0) empty.push_back(use);
+      // A call that has not ended yet may be its tenant's first.
+      if (there > 0) bytes[named_.contains(of.identity) ? of.identity : kOther] += there;
+    }
+  }
+  if (!empty.empty()) {
+    absl::MutexLock lock(&uses_mutex_);
+    for (const uint64_t use : empty) uses_.erase(use);
+  }
+  MetricFamily family{"kvstore_tenant_stored_bytes",
+                      "Bytes in the partitions that a tenant may write to and has used since the "
+                      "start of the server, as far as it knows what is stored.",
+                      MetricType::kGauge,
+                      {},
+                      {}};
+  for (const auto& [name, sum] : bytes) {
+    family.samples.push_back({{{"tenant", name}}, static_cast<double>(sum)});
+  }
+  if (family.samples.empty()) return {};
+  return {std::move(family)};
 }
 
 MetricFamilies TenantMetrics::Collect() const {

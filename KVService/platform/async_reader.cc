@@ -18,10 +18,15 @@ class BlockingReader : public AsyncReader {
     {
       absl::MutexLock lock(&mutex_);
       reading_ -= into.size();
+      --running_;
     }
     std::move(done)(std::move(status));
   }
   void Shutdown() override {}
+  Load load() const override {
+    absl::MutexLock lock(&mutex_);
+    return {static_cast<size_t>(tickets_ - turn_), running_};
+  }
   const char* name() const override { return "threads"; }
 
  private:
@@ -35,12 +40,14 @@ class BlockingReader : public AsyncReader {
     mutex_.Await(absl::Condition(&may_read));
     ++turn_;
     reading_ += size;
+    ++running_;
   }
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   uint64_t tickets_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;  // whose ticket is next
-  size_t reading_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;   // whose ticket is next
+  size_t reading_ ABSL_GUARDED_BY(mutex_) = 0;  // bytes
+  size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace

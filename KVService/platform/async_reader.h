@@ -42,6 +42,13 @@ class AsyncReader {
   // thread at a time. REQUIRES: not from a `done`.
   virtual void Shutdown() = 0;
 
+  // Reads that wait for their turn, and those that the disk has. Thread-safe.
+  struct Load {
+    size_t waiting = 0;
+    size_t running = 0;
+  };
+  virtual Load load() const = 0;
+
   // For the log: "io_uring" or "threads".
   virtual const char* name() const = 0;
 };

@@ -80,6 +80,8 @@ TEST_P(AsyncReaderTest, AnyNumberAtATimeFromAnyThread) {
   reader_->Shutdown();  // with what is under way
   EXPECT_EQ(ended, 4 * kUnits);
   EXPECT_EQ(right, 4 * kUnits);
+  EXPECT_EQ(reader_->load().waiting, 0u);
+  EXPECT_EQ(reader_->load().running, 0u);
 }
 
 TEST_P(AsyncReaderTest, TheEndOfTheFileIsOutOfRange) {
@@ -141,6 +143,36 @@ TEST(AsyncReaderOnThreads, ReadNoMoreAtATimeThanKeepsADiskBusy) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(file.most(), 2 * kSize);
+}
+
+// A file whose reads wait until they are let go.
+class Held : public Bytes {
+ public:
+  absl::Status ReadAt(uint64_t, std::span<std::byte>) override {
+    started_.set_value();
+    go_.get_future().wait();
+    return absl::OkStatus();
+  }
+  void AwaitRead() { started_.get_future().wait(); }
+  void LetGo() { go_.set_value(); }
+
+ private:
+  std::promise<void> started_, go_;
+};
+
+TEST(AsyncReaderOnThreads, TellWhatTheDiskHas) {
+  const auto reader = *MakeAsyncReader(AsyncIo::kThreads);
+  Held file;
+  std::thread thread([&] {
+    std::byte byte{};
+    reader->Read(file, 0, {&byte, 1}, [](absl::Status status) { EXPECT_TRUE(status.ok()); });
+  });
+  file.AwaitRead();
+  EXPECT_EQ(reader->load().running, 1u);
+  EXPECT_EQ(reader->load().waiting, 0u);
+  file.LetGo();
+  thread.join();
+  EXPECT_EQ(reader->load().running, 0u);
 }
 
 TEST_P(AsyncReaderTest, AFileWithoutAHandleIsReadAnyway) {

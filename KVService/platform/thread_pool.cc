@@ -45,6 +45,11 @@ void ThreadPool::Shutdown() {
   threads_.clear();
 }
 
+ThreadPool::Load ThreadPool::load() const {
+  absl::MutexLock lock(&mutex_);
+  return {queue_.size(), running_};
+}
+
 bool ThreadPool::OnPoolThread() const { return current_pool == this; }
 
 bool ThreadPool::HasWorkOrStopped() const { return stopped_ || !queue_.empty(); }
@@ -54,14 +59,16 @@ void ThreadPool::Run() {
 #if defined(__linux__)
   pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
 #endif
-  for (;;) {
+  for (size_t ended = 0;; ended = 1) {
     Task task;
     {
       absl::MutexLock lock(&mutex_);
+      running_ -= ended;
       mutex_.Await(absl::Condition(this, &ThreadPool::HasWorkOrStopped));
       if (queue_.empty()) return;
       task = std::move(queue_.front());
       queue_.pop_front();
+      ++running_;
     }
     std::move(task)();
   }

@@ -35,6 +35,13 @@ class ThreadPool {
   // call returns after the last task. REQUIRES: not on a thread of this pool.
   void Shutdown() ABSL_LOCKS_EXCLUDED(mutex_, join_mutex_);
 
+  // How much there is to do.
+  struct Load {
+    size_t waiting = 0;
+    size_t running = 0;
+  };
+  Load load() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Whether the caller is one of this pool's tasks.
   bool OnPoolThread() const;
 
@@ -45,8 +52,9 @@ class ThreadPool {
   const std::string name_;
   const size_t max_queue_;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::deque<Task> queue_ ABSL_GUARDED_BY(mutex_);
+  size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 
   absl::Mutex join_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);

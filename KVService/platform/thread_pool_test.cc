@@ -34,6 +34,28 @@ TEST(ThreadPoolTest, RefusesWhenTheQueueIsFull) {
   EXPECT_EQ(ran, 2);
 }
 
+TEST(ThreadPoolTest, TellsWhatItHasToDo) {
+  ThreadPool pool("test", 2, 10);
+  std::promise<void> release;
+  const std::shared_future<void> released = release.get_future().share();
+  std::promise<void> started[2];
+  for (std::promise<void>& start : started) {
+    ASSERT_TRUE(pool.TrySubmit([&start, released] {
+      start.set_value();
+      released.wait();
+    }));
+  }
+  for (std::promise<void>& start : started) start.get_future().wait();
+  EXPECT_EQ(pool.load().running, 2u);
+  EXPECT_EQ(pool.load().waiting, 0u);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(pool.TrySubmit([] {}));
+  EXPECT_EQ(pool.load().waiting, 3u);
+  release.set_value();
+  pool.Shutdown();
+  EXPECT_EQ(pool.load().running, 0u);
+  EXPECT_EQ(pool.load().waiting, 0u);
+}
+
 TEST(ThreadPoolTest, ShutdownRunsWhatIsQueuedAndRefusesTheRest) {
   ThreadPool pool("a name longer than fifteen bytes", 1, 10);
   std::promise<void> release;

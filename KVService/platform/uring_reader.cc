@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <deque>
 #include <system_error>
 #include <thread>
@@ -88,6 +89,11 @@ class UringReader : public AsyncReader {
     }
     Wake();
     thread_.join();
+  }
+
+  Load load() const override {
+    absl::MutexLock lock(&mutex_);
+    return {waiting_.size(), in_kernel_.load(std::memory_order_relaxed)};
   }
 
   const char* name() const override { return "io_uring"; }
@@ -197,12 +203,12 @@ class UringReader : public AsyncReader {
   io_uring ring_;
   bool ring_made_ = false;
   absl::Status init_status_;
-  unsigned in_kernel_ = 0;
+  std::atomic<unsigned> in_kernel_ = 0;  // changed by the thread alone
   size_t bytes_in_kernel_ = 0;
   uint64_t wakes_ = 0;
 
   int wake_ = -1;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::deque<Request*> waiting_ ABSL_GUARDED_BY(mutex_);
   bool asleep_ ABSL_GUARDED_BY(mutex_) = false;  // needs a Wake to see what waits
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;

@@ -7,6 +7,7 @@
 #include "KVService/rpc/read_stream.h"
 #include "KVService/rpc/requests.h"
 #include "KVService/store/chunk_identity.h"
+#include "absl/hash/hash.h"
 
 namespace kvstore {
 namespace {
@@ -39,6 +40,11 @@ grpc::ByteBuffer AnswerLookup(const ChunkStore::LookupResult& result,
   }
   wire::EncodeFound(found, metrics, shared_store, &encoded);
   return ToByteBuffer(encoded);
+}
+
+// Before the store is asked.
+void NoteAsked(UnaryCall* call) {
+  if (call->record.timed) call->asked_us = call->watch().elapsed_us();
 }
 
 // Of a call that the storage has just answered.
@@ -128,7 +134,9 @@ void KVService::OnLookup(UnaryCall* call) {
   if (call->caller()) {
     const absl::Status may = call->caller()->Check(Right::kRead, *container, lookup.partition_key);
     if (!may.ok()) return call->Finish(may);
+    NoteUse(*call, *container, lookup.partition_key);
   }
+  NoteAsked(call);
   store_.Lookup(
       *container, {lookup.partition_key, lookup.tokens, lookup.precomputed_hashes},
       call->deadline(),
@@ -138,10 +146,28 @@ void KVService::OnLookup(UnaryCall* call) {
         call->record.storage_us = result->storage_us;
         call->record.stages.AtStorage(shared, result->storage_us);
         TimeStorage(call);
+        if (call->record.timed) {  // before the storage, and where there was none, all of it
+          call->record.TimeTier("index", call->asked_us,
+                                call->watch().elapsed_us() - result->storage_us);
+        }
         call->response = AnswerLookup(*result, call->watch().Metrics(result->storage_us), shared);
         call->Finish(absl::OkStatus());
       },
       call->record.origin);
+}
+
+void KVService::NoteUse(const UnaryCall& call, const Container& container,
+                        std::string_view partition) {
+  if (!call.caller()) return;
+  const Caller& caller = *call.caller();
+  const uint64_t use = absl::HashOf(caller.name(), container.account, container.name, partition);
+  TenantMetrics& tenants = log_.tenants();
+  if (tenants.KnowsUse(use)) return;
+  std::optional<Space> space;
+  if (caller.Check(Right::kWrite, container, partition).ok()) {
+    space = SpaceOf(container, DigestPartition(partition));
+  }
+  tenants.AddUse(use, caller.name(), space);
 }
 
 void KVService::OnRead(UnaryCall* call) {
@@ -153,7 +179,10 @@ void KVService::OnRead(UnaryCall* call) {
                        &log = log_](absl::StatusOr<ChunkStore::ReadResult> result) {
     if (call->read_guard != nullptr) call->read_guard->Check(&result);
     AddStorageTime(result, call->watch(), shared, &log, &call->record.stages);
-    TimeStorage(call);
+    if (call->record.timed) {
+      call->record.TimeRead(call->record.stages, result.ok(), call->asked_us,
+                            call->watch().elapsed_us());
+    }
     if (!result.ok() && !absl::IsNotFound(result.status())) {
       return call->Finish(result.status());
     }
@@ -165,6 +194,7 @@ void KVService::OnRead(UnaryCall* call) {
     if (!guard.ok()) return answer(guard.status());
     call->read_guard = *std::move(guard);
   }
+  NoteAsked(call);
   // The call lives until this returns, however soon it is answered.
   call->store_read =
       store_.Read(read->container, read->location, call->deadline(), answer, call->record.origin);
@@ -178,6 +208,7 @@ void KVService::OnWrite(UnaryCall* call) {
   call->ReleaseRequest();
   call->record.completion_id = write->request.chunk.completion_id;
   call->record.bytes = static_cast<int64_t>(write->chunk.size());
+  NoteUse(*call, write->container, write->request.chunk.partition_key);
   const int64_t quota = call->caller() ? call->caller()->StoredBytes(
                                              write->container, write->request.chunk.partition_key)
                                        : 0;

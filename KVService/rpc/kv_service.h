@@ -56,6 +56,8 @@ class KVService final : public grpc::Service {
   void OnLookup(UnaryCall* call);
   void OnRead(UnaryCall* call);
   void OnWrite(UnaryCall* call);
+  // So that what is in there counts as the caller's, where callers are asked who they are.
+  void NoteUse(const UnaryCall& call, const Container& container, std::string_view partition);
 
   ChunkStore& store_;
   RpcLog& log_;

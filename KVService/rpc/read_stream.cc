@@ -173,7 +173,11 @@ void ReadStream::Fetched(uint64_t sequence, absl::StatusOr<ChunkStore::ReadResul
     Answer& answer = slot.answer;
     AddStorageTime(result, answer.watch, service_.store().shared(), &service_.log(),
                    &answer.stages);
-    if (record_.timed) record_.TimeStorage(answer.stages, watch_.elapsed_us());
+    record_.stages.AtStorageOf(answer.stages);
+    if (record_.timed) {
+      const int64_t now_us = watch_.elapsed_us();
+      record_.TimeRead(answer.stages, result.ok(), now_us - answer.watch.elapsed_us(), now_us);
+    }
     slot.response = AnswerRead(result, answer.watch, &record_);
     answer.bytes = static_cast<int64_t>(slot.response.Length());
     answer.ready_us = answer.watch.elapsed_us();

@@ -49,6 +49,7 @@ class UnaryCall final : private CallEvent {
   const std::optional<Caller>& caller() const { return caller_; }
   std::unique_ptr<ReadGuard> read_guard;  // of a Read that has one
   uint64_t store_read = 0;                // the store's number of it
+  int64_t asked_us = 0;                   // when the store was asked, of a timed call
 
   const Stopwatch& watch() const { return watch_; }
   absl::Time deadline() const { return DeadlineOf(context_.deadline()); }
