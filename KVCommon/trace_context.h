@@ -1,10 +1,9 @@
-// W3C Trace Context, level 1: the header `traceparent`, by which one who asks tells another which
-// trace the work belongs to. https://www.w3.org/TR/trace-context-1/
+// W3C Trace Context, level 1: the headers `traceparent`, by which one who asks tells another which
+// trace the work belongs to, and `tracestate`, which tracing systems tell each other something in.
+// https://www.w3.org/TR/trace-context-1/
 //
 //   00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 //   version, trace id, id of the caller's span, flags (bit 0: sampled)
-//
-// `tracestate` is not passed on: nothing here reads it, and only the trace id joins spans.
 #ifndef KVCOMMON_TRACE_CONTEXT_H_
 #define KVCOMMON_TRACE_CONTEXT_H_
 
@@ -34,6 +33,13 @@ std::optional<TraceContext> ParseTraceparent(std::string_view text);
 
 // In version 00. REQUIRES: has_trace().
 std::string FormatTraceparent(const TraceContext& context);
+
+// What is passed on of a tracestate: its members as they are, in their order, without the spaces
+// and empty members between them. Of more than kMaxTracestateBytes members go, as the specification
+// says: those of more than 128 bytes first, then from the end. Empty for what it calls invalid: a
+// malformed member, a key twice, more than 32 members.
+inline constexpr size_t kMaxTracestateBytes = 512;
+std::string FitTracestate(std::string_view text);
 
 // Random, and not all 0. Cheap: a generator a thread, no system call. Not for secrets.
 TraceId NewTraceId();

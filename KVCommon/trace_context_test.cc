@@ -4,6 +4,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "KVCommon/digest.h"
 #include "KVCommon/origin.h"
@@ -105,6 +106,57 @@ TEST(RequestId, TakesVisibleTextOfAtMost64Bytes) {
   EXPECT_FALSE(RequestId::Parse(std::string("nul\0", 4)));
   EXPECT_FALSE(RequestId::Parse("\x7f"));
   EXPECT_FALSE(RequestId::Parse("\xc3\xbc"));
+}
+
+TEST(Tracestate, PassesMembersOnAsTheyAre) {
+  for (const char* fit :
+       {"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "a=1", "a_-*/9=x", "1tenant@system=y",
+        "a= spaces within  are kept", "k=!\"#$%&'()*+-./:;<>?@[]^`{|}~"}) {
+    EXPECT_EQ(FitTracestate(fit), fit);
+  }
+  EXPECT_EQ(FitTracestate(" a=1 ,\t, b=2,"), "a=1,b=2");
+  const std::string longest_key = std::string(256, 'k') + "=v";
+  EXPECT_EQ(FitTracestate(longest_key), longest_key);
+}
+
+TEST(Tracestate, IsAllOrNothing) {
+  for (const std::string& bad :
+       {std::string("a"), std::string("a=1,b"), std::string("=1"), std::string("A=1"),
+        std::string("1a=1"), std::string("a@1b=1"), std::string("a@b@c=1"), std::string("a@=1"),
+        std::string("a="), std::string("a=1=2"), std::string("a=\x01"), std::string("a=\xc3\xa4"),
+        std::string("a=1\r\nb: 2"), std::string("a=1,a=2"), std::string("a=\0", 3),
+        std::string(257, 'k') + "=v", "k=" + std::string(257, 'v'), std::string(242, 't') + "@s=v",
+        "t@" + std::string(15, 's') + "=v"}) {
+    EXPECT_EQ(FitTracestate(bad), "") << bad;
+  }
+  std::string many;
+  for (int i = 0; i < 32; ++i) many += "k" + std::to_string(i) + "=v,";
+  EXPECT_EQ(FitTracestate(many), many.substr(0, many.size() - 1));
+  EXPECT_EQ(FitTracestate(many + "another=v"), "");
+  EXPECT_EQ(FitTracestate(""), "");
+}
+
+TEST(Tracestate, LongMembersGoFirstThenThoseAtTheEnd) {
+  const std::string middling = "=" + std::string(100, 'v');
+  const std::string longer = "=" + std::string(150, 'v');
+  const auto join = [](const std::vector<std::string>& members) {
+    std::string text;
+    for (const std::string& member : members) text += (text.empty() ? "" : ",") + member;
+    return text;
+  };
+  // 152 + 1 + 102 + 1 + 152 + 1 + 102 = 511: fits.
+  EXPECT_EQ(FitTracestate(join({"a" + longer, "b" + middling, "c" + longer, "d" + middling})),
+            join({"a" + longer, "b" + middling, "c" + longer, "d" + middling}));
+  EXPECT_EQ(FitTracestate(
+                join({"a" + longer, "b" + middling, "c" + longer, "d" + middling, "e" + middling})),
+            join({"a" + longer, "b" + middling, "d" + middling, "e" + middling}));
+  EXPECT_EQ(FitTracestate(join({"a" + middling, "b" + middling, "c" + middling, "d" + middling,
+                                "e" + middling, "f=1"})),
+            join({"a" + middling, "b" + middling, "c" + middling, "d" + middling}));
+  const std::string exact = "a=" + std::string(254, 'v') + ",b=" + std::string(253, 'v');
+  ASSERT_EQ(exact.size(), kMaxTracestateBytes);
+  EXPECT_EQ(FitTracestate(exact), exact);
+  EXPECT_EQ(FitTracestate(exact + "v"), exact.substr(0, 256));
 }
 
 }  // namespace

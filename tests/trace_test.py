@@ -228,6 +228,7 @@ class SpansTest(unittest.TestCase):
             blocks = [child for child in collector.spans()
                       if child.get("parentSpanId") == stream["spanId"]]
             self.assertEqual([child["name"] for child in blocks], ["disk"] * 3)
+            self.assertIn("index", collector.children(lookup))
 
             path, kind, body = collector.requests[0]
             self.assertEqual((path, kind), ("/v1/traces", "application/json"))
@@ -236,6 +237,55 @@ class SpansTest(unittest.TestCase):
             self.assertEqual(resource["host.name"], socket.gethostname())
             ids = [span["spanId"] for span in collector.spans()]
             self.assertEqual(len(set(ids)), len(ids))
+
+    def test_ram_is_a_tier_with_spans_too(self):
+        with Collector() as collector, \
+                Server("--otlp-endpoint", collector.endpoint, "--memory", "64MiB",
+                       "--trace-sample", "0") as server:
+            stub = server.stub()
+            call(stub.Write, write_request(TOKENS, 7, buffer=b"x" * 100_000))
+            found, _ = call(stub.Lookup, lookup_request(TOKENS))
+            location = found.locations[0].location
+            call(stub.Read, read_request(location), traceparent=SAMPLED)
+            call(stub.Read, read_request("nowhere"), traceparent=SAMPLED)
+            reads = collector.await_spans("kvstore.KVStoreService/Read", 2)
+            hit, miss = sorted(reads, key=lambda span: attributes(span)["kvstore.found"],
+                               reverse=True)
+            self.assertEqual(attributes(hit)["kvstore.tier"], "ram")
+            self.assertIn("ram", collector.children(hit))
+            self.assertNotIn("disk", collector.children(hit))
+            self.assertNotIn("ram", collector.children(miss))
+            list(stub.StreamingRead(iter([read_request(location)] * 2), timeout=LONG_S,
+                                    metadata=[("traceparent", SAMPLED)]))
+            (stream,) = collector.await_spans("kvstore.KVStoreService/StreamingRead")
+            self.assertEqual([child["name"] for child in collector.spans()
+                              if child.get("parentSpanId") == stream["spanId"]], ["ram"] * 2)
+
+    def test_a_tracestate_is_kept_where_it_is_one(self):
+        with Collector() as collector, \
+                Server("--otlp-endpoint", collector.endpoint, "--trace-sample", "1") as server:
+            method = server.stub().Lookup
+
+            def state(*metadata):
+                before = len(collector.spans())
+                method.with_call(lookup_request(TOKENS), timeout=LONG_S, metadata=metadata)
+                end = time.monotonic() + LONG_S
+                while time.monotonic() < end:
+                    new = [span for span in collector.spans()[before:] if span["kind"] == 2]
+                    if new:
+                        return new[0].get("traceState")
+                    time.sleep(0.02)
+                raise AssertionError("no span")
+            traced = ("traceparent", SAMPLED)
+            self.assertEqual(state(traced, ("tracestate", "congo=t61rcWkgMzE, rojo=00f")),
+                             "congo=t61rcWkgMzE,rojo=00f")
+            self.assertEqual(state(traced, ("tracestate", "a=1"), ("tracestate", "b=2")), "a=1,b=2")
+            self.assertIsNone(state(traced, ("tracestate", "a=1,a=2")))
+            self.assertIsNone(state(traced, ("tracestate", "no state")))
+            self.assertIsNone(state(traced))
+            self.assertIsNone(state(("tracestate", "a=1")), "of no trace")
+            long = ",".join(f"k{n}=" + "v" * 90 for n in range(10))
+            self.assertEqual(state(traced, ("tracestate", long)), ",".join(long.split(",")[:5]))
 
     def test_what_is_not_sampled_is_not_sent(self):
         with Collector() as collector, \
@@ -348,13 +398,25 @@ class AzureTest(unittest.TestCase):
             def test(server, proxy):
                 stub = server.stub()
                 call(stub.Write, write_request(TOKENS, 7, resource=ACCOUNT), x_request_id=ODD,
-                     traceparent=SAMPLED)
+                     traceparent=SAMPLED, tracestate="congo=t61")
                 puts = self.of(proxy, "PUT", ODD)
                 self.assertTrue(puts)
                 (span,) = collector.await_spans("kvstore.KVStoreService/Write")
                 self.assertIn("azure", collector.children(span))
+                # Each names the span of that request, a child of the call's.
+                requests = {child["spanId"]: child for child in collector.spans()
+                            if child.get("parentSpanId") == span["spanId"] and child["kind"] == 3}
                 for _, head in puts:
-                    self.assertEqual(head["traceparent"], f"00-{TRACE}-{span['spanId']}-01")
+                    self.assertRegex(head["traceparent"], f"^00-{TRACE}-[0-9a-f]{{16}}-01$")
+                    request = requests[head["traceparent"].split("-")[2]]
+                    self.assertEqual(request["name"], "PUT")
+                    told = attributes(request)
+                    self.assertEqual(told["http.request.method"], "PUT")
+                    self.assertEqual(told["server.address"], f"127.0.0.1:{proxy.port}")
+                    self.assertIn(told["http.response.status_code"], ("201", "404"))
+                    self.assertEqual(head["tracestate"], "congo=t61")
+                    self.assertEqual(request["traceState"], "congo=t61")
+                self.assertEqual(len({head["traceparent"] for _, head in puts}), len(puts))
                 found, _ = call(stub.Lookup, lookup_request(TOKENS, resource=ACCOUNT))
                 call(stub.Read, read_request(found.locations[0].location, resource=ACCOUNT),
                      x_request_id="r-1", traceparent=UNSAMPLED)

@@ -47,10 +47,11 @@ class AzureStorageKVStoreLibV2 {
   // The least important lines that are written: Information, unless set.
   void SetLogLevel(LogLevel level);
 
-  // The W3C traceparent, and optionally the request id, of the calls that this thread begins from
-  // now on, of whichever object; empty: none, and each call's request id is its own. See
-  // kvstore::CallOptions.
-  static void SetThreadTrace(const std::string& traceparent, const std::string& requestId = "");
+  // The W3C traceparent, and optionally the request id and tracestate, of the calls that this
+  // thread begins from now on, of whichever object; empty: none, and each call's request id is its
+  // own. See kvstore::CallOptions.
+  static void SetThreadTrace(const std::string& traceparent, const std::string& requestId = "",
+                             const std::string& tracestate = "");
 
   // How many leading blocks of the prompt [begin, end) the partition holds, and where. `hashes`
   // has one entry a block, or fewer; 0 is none: where given, a block must bear that hash. A failure

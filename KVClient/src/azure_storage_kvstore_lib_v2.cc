@@ -116,8 +116,9 @@ void AzureStorageKVStoreLibV2::SetLogCallback(LogCallback callback) {
 void AzureStorageKVStoreLibV2::SetLogLevel(LogLevel level) { state_->logger->SetLevel(level); }
 
 void AzureStorageKVStoreLibV2::SetThreadTrace(const std::string& traceparent,
-                                              const std::string& requestId) {
-  kvstore::client::SetThreadTrace(traceparent, requestId);
+                                              const std::string& requestId,
+                                              const std::string& tracestate) {
+  kvstore::client::SetThreadTrace(traceparent, requestId, tracestate);
 }
 
 LookupResult AzureStorageKVStoreLibV2::LookupTokens(const std::string& partition,

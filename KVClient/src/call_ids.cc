@@ -10,6 +10,7 @@ namespace {
 struct ThreadTrace {
   std::string traceparent;
   std::string request_id;
+  std::string tracestate;
 };
 
 ThreadTrace& OfThisThread() {
@@ -26,6 +27,7 @@ CallIds CallIds::Of(const CallOptions& call) {
   ids.request_id = given ? call.request_id : std::string(RequestId::New().view());
   if (const auto trace = ParseTraceparent(call.traceparent)) {
     ids.traceparent = FormatTraceparent(*trace);
+    ids.tracestate = FitTracestate(call.tracestate);
   }
   return ids;
 }
@@ -33,16 +35,18 @@ CallIds CallIds::Of(const CallOptions& call) {
 void CallIds::AddTo(grpc::ClientContext* context) const {
   context->AddMetadata(kRequestIdKey, request_id);
   if (!traceparent.empty()) context->AddMetadata(kTraceparentKey, traceparent);
+  if (!tracestate.empty()) context->AddMetadata(kTracestateKey, tracestate);
 }
 
 CallOptions WithThreadTrace(CallOptions call) {
   call.traceparent = OfThisThread().traceparent;
   call.request_id = OfThisThread().request_id;
+  call.tracestate = OfThisThread().tracestate;
   return call;
 }
 
-void SetThreadTrace(std::string traceparent, std::string request_id) {
-  OfThisThread() = {std::move(traceparent), std::move(request_id)};
+void SetThreadTrace(std::string traceparent, std::string request_id, std::string tracestate) {
+  OfThisThread() = {std::move(traceparent), std::move(request_id), std::move(tracestate)};
 }
 
 }  // namespace kvstore::client

@@ -19,11 +19,12 @@ struct CallIds {
 
   std::string request_id;
   std::string traceparent;  // empty: none
+  std::string tracestate;   // likewise
 };
 
 // The CallOptions of a call by the compatible class: with what SetThreadTrace said last.
 CallOptions WithThreadTrace(CallOptions call);
-void SetThreadTrace(std::string traceparent, std::string request_id);
+void SetThreadTrace(std::string traceparent, std::string request_id, std::string tracestate);
 
 }  // namespace kvstore::client
 

@@ -260,7 +260,7 @@ TEST(ClientIds, AllThatACallSendsHasTheIdsThatItWasGiven) {
                                 .resource = "acct",
                                 .container = "models",
                                 .log = [&log](LogLevel, const std::string& line) { log += line; }});
-  const CallOptions call{.request_id = "chat-7", .traceparent = kTrace};
+  const CallOptions call{.request_id = "chat-7", .traceparent = kTrace, .tracestate = "a=1, b=2"};
   const TestBlocks blocks(2);
   ASSERT_TRUE((*client)->WritePrompt("p", TestTokens(2), 0, blocks.spans, call).ok());
   server.FailNext(1, kUnavailable, "busy");
@@ -272,6 +272,7 @@ TEST(ClientIds, AllThatACallSendsHasTheIdsThatItWasGiven) {
   // Two blocks, two attempts, a stream and a read.
   EXPECT_EQ(server.metadata("x-request-id"), std::vector<std::string>(6, "chat-7"));
   EXPECT_EQ(server.metadata("traceparent"), std::vector<std::string>(6, kTrace));
+  EXPECT_EQ(server.metadata("tracestate"), std::vector<std::string>(6, "a=1,b=2"));
   EXPECT_THAT(log, HasSubstr("(request chat-7) is tried again"));
 }
 
@@ -279,13 +280,16 @@ TEST(ClientIds, AllThatACallSendsHasTheIdsThatItWasGiven) {
 TEST(ClientIds, WhatIsNotFitToBeSentIsNot) {
   FakeServer server;
   const auto client = TestClient(server.address());
-  ASSERT_TRUE(client
-                  ->Lookup("p", TestTokens(1), {},
-                           {.request_id = "a\r\nauthorization: b", .traceparent = "00-\n"})
-                  .ok());
+  ASSERT_TRUE(
+      client
+          ->Lookup(
+              "p", TestTokens(1), {},
+              {.request_id = "a\r\nauthorization: b", .traceparent = "00-\n", .tracestate = "a=1"})
+          .ok());
   ASSERT_EQ(server.metadata("x-request-id").size(), 1u);
   EXPECT_THAT(server.metadata("x-request-id")[0], ::testing::MatchesRegex("[0-9a-f]{16}"));
   EXPECT_EQ(server.metadata("traceparent"), std::vector<std::string>{""});
+  EXPECT_EQ(server.metadata("tracestate"), std::vector<std::string>{""}) << "of no trace";
 }
 
 }  // namespace

@@ -207,7 +207,8 @@ class FakeServer::Service : public KVStoreService::Service {
       };
       authorizations.insert(text("authorization"));
       if (!ping) {
-        for (const char* key : {"x-request-id", "traceparent"}) metadata[key].push_back(text(key));
+        for (const char* key : {"x-request-id", "traceparent", "tracestate"})
+          metadata[key].push_back(text(key));
       }
       if (failures > 0 && !ping) {
         --failures;

@@ -42,7 +42,11 @@ TraceContext SpanExporter::Begin(const std::optional<TraceContext>& caller) cons
 }
 
 void SpanExporter::Export(const RpcRecord& record, int64_t total_us) {
-  FinishedCall call{record, absl::Now(), total_us};
+  FinishedCall call{record, absl::Now(), total_us, {}};
+  if (record.origin->requests != nullptr) {
+    call.requests = record.origin->requests->requests();
+    call.record.untimed += record.origin->requests->left_out();
+  }
   for (std::string* text : {&call.record.completion_id, &call.record.identity}) {
     if (text->size() > FinishedCall::kMaxTextBytes) text->resize(FinishedCall::kMaxTextBytes);
   }

@@ -74,7 +74,7 @@ Json SpansOf(const std::string& body) {
 }
 
 TEST(SpanJson, IsWhatOtlpSays) {
-  FinishedCall call{Record(), absl::FromUnixNanos(1'700'000'000'123'456'789), 1500};
+  FinishedCall call{Record(), absl::FromUnixNanos(1'700'000'000'123'456'789), 1500, {}};
   auto origin = std::make_shared<Origin>();
   origin->trace = *ParseTraceparent(kTrace);
   origin->caller_span = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -100,6 +100,41 @@ TEST(SpanJson, IsWhatOtlpSays) {
   EXPECT_EQ(resource["attributes"][0]["value"]["stringValue"], "kvstore");
 }
 
+TEST(SpanJson, RequestsElsewhereAreSpansOfAClient) {
+  FinishedCall call{Record(), absl::Now(), 1500, {}};
+  auto origin = std::make_shared<Origin>();
+  origin->trace = *ParseTraceparent(kTrace);
+  origin->tracestate = "congo=t61,rojo=00f";
+  call.record.origin = origin;
+  call.requests = {{{1}, "GET", "host:10000", 503, 1, 10, 200},
+                   {{2}, "GET", "host:10000", 200, 2, 300, 400},
+                   {{3}, "PUT", "host", 0, 1, 500, 99'999}};
+  EXPECT_EQ(call.spans(), 4u);
+  const Json spans = SpansOf(EncodeSpans({}, {call}));
+  ASSERT_EQ(spans.size(), 4u);
+  for (const Json& span : spans) EXPECT_EQ(span["traceState"], "congo=t61,rojo=00f");
+  EXPECT_EQ(spans[1]["spanId"], "0100000000000000") << "what the asked one was told";
+  EXPECT_EQ(spans[1]["parentSpanId"], spans[0]["spanId"]);
+  EXPECT_EQ(spans[1]["name"], "GET");
+  EXPECT_EQ(spans[1]["kind"], 3);
+  EXPECT_EQ(spans[1]["attributes"].dump(),
+            R"([{"key":"http.request.method","value":{"stringValue":"GET"}},)"
+            R"({"key":"server.address","value":{"stringValue":"host:10000"}},)"
+            R"({"key":"http.response.status_code","value":{"intValue":"503"}}])");
+  EXPECT_TRUE(spans[1].contains("status"));
+  EXPECT_FALSE(spans[2].contains("status"));
+  EXPECT_NE(spans[2]["attributes"].dump().find("resend_count"), std::string::npos);
+  EXPECT_TRUE(spans[3].contains("status")) << "no answer";
+  EXPECT_EQ(spans[3]["endTimeUnixNano"], spans[0]["endTimeUnixNano"]) << "within its call";
+}
+
+TEST(TracedRequests, AreBounded) {
+  TracedRequests requests;
+  for (size_t i = 0; i < TracedRequests::kMost + 7; ++i) requests.Add({});
+  EXPECT_EQ(requests.requests().size(), TracedRequests::kMost);
+  EXPECT_EQ(requests.left_out(), 7);
+}
+
 TEST(SpanJson, TellsTheServersErrorsFromItsCallers) {
   for (const auto& [code, error] :
        std::vector<std::pair<std::string_view, bool>>{{"OK", false},
@@ -108,14 +143,14 @@ TEST(SpanJson, TellsTheServersErrorsFromItsCallers) {
                                                       {"UNAVAILABLE", true},
                                                       {"INTERNAL", true},
                                                       {"DEADLINE_EXCEEDED", true}}) {
-    FinishedCall call{Record(), absl::Now(), 1};
+    FinishedCall call{Record(), absl::Now(), 1, {}};
     call.record.code = code;
     EXPECT_EQ(SpansOf(EncodeSpans({}, {call}))[0].contains("status"), error) << code;
   }
 }
 
 TEST(SpanJson, AStreamsStagesAreBounded) {
-  FinishedCall call{Record("StreamingRead"), absl::Now(), 100};
+  FinishedCall call{Record("StreamingRead"), absl::Now(), 100, {}};
   for (int i = 0; i < 1000; ++i) call.record.Time("disk", i, i + 1);
   EXPECT_EQ(call.spans(), RpcRecord::kMostTimed + 1);
   const std::string body = EncodeSpans({}, {call});

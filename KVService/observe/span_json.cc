@@ -11,8 +11,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kServer = 2, kInternal = 1;  // SpanKind
-constexpr int kError = 2;                  // StatusCode
+constexpr int kInternal = 1, kServer = 2, kClient = 3;  // SpanKind
+constexpr int kError = 2;                               // StatusCode
 constexpr uint32_t kSampledFlag = 1;
 
 Json Text(std::string_view key, std::string_view value) {
@@ -31,16 +31,6 @@ bool IsError(std::string_view code) {
          code == "INTERNAL" || code == "UNAVAILABLE" || code == "DATA_LOSS";
 }
 
-// Where the blocks of a read were: the slowest tier that had one.
-std::string_view TierOf(const RpcRecord& record) {
-  if (record.stages.azure_us > 0) return "azure";
-  if (record.stages.disk_us > 0) return "disk";
-  for (const TimedStage& stage : record.timeline) {
-    if (stage.name == "azure" || stage.name == "disk") return stage.name;
-  }
-  return "ram";
-}
-
 Json Attributes(const RpcRecord& record) {
   Json list = {Text("rpc.system", "grpc"),
                Text("rpc.service", "kvstore.KVStoreService"),
@@ -51,7 +41,7 @@ Json Attributes(const RpcRecord& record) {
                Number("kvstore.found", record.found),
                Number("kvstore.bytes", record.bytes)};
   if (record.found > 0 && record.rpc != "Write")
-    list.push_back(Text("kvstore.tier", TierOf(record)));
+    list.push_back(Text("kvstore.tier", kTierNames[static_cast<size_t>(record.stages.tier())]));
   if (!record.completion_id.empty()) {
     list.push_back(Text("kvstore.completion_id", record.completion_id));
   }
@@ -72,19 +62,47 @@ Json Span(const TraceContext& context, const SpanId& parent, std::string_view na
   return span;
 }
 
+// What the Pipeline tries again, or would.
+bool IsFailure(int http_status) {
+  return http_status == 0 || http_status == 408 || http_status == 429 || http_status >= 500;
+}
+
+Json RequestAttributes(const TracedRequest& request) {
+  Json list = {Text("http.request.method", request.method), Text("server.address", request.host)};
+  if (request.status != 0) list.push_back(Number("http.response.status_code", request.status));
+  if (request.attempt > 1) {
+    list.push_back(Number("http.request.resend_count", request.attempt - 1));
+  }
+  return list;
+}
+
 void AddSpans(const FinishedCall& call, Json* spans) {
   const RpcRecord& record = call.record;
   const TraceContext& trace = record.origin->trace;
   const absl::Time came = call.ended - absl::Microseconds(call.total_us);
   Json span = Span(trace, record.origin->caller_span,
                    "kvstore.KVStoreService/" + std::string(record.rpc), kServer, came, call.ended);
+  const std::string& state = record.origin->tracestate;
+  if (!state.empty()) span["traceState"] = state;
   span["attributes"] = Attributes(record);
   if (IsError(record.code)) span["status"] = {{"code", kError}};
   spans->push_back(std::move(span));
+  const auto child = [&](const SpanId& id, std::string_view name, int kind, int64_t from_us,
+                         int64_t until_us) {
+    Json one = Span({trace.trace_id, id, true}, trace.span_id, name, kind,
+                    came + absl::Microseconds(std::min(from_us, call.total_us)),
+                    came + absl::Microseconds(std::min(until_us, call.total_us)));
+    if (!state.empty()) one["traceState"] = state;
+    return one;
+  };
   for (const TimedStage& stage : record.timeline) {
-    spans->push_back(Span({trace.trace_id, NewSpanId(), true}, trace.span_id, stage.name, kInternal,
-                          came + absl::Microseconds(stage.from_us),
-                          came + absl::Microseconds(std::min(stage.until_us, call.total_us))));
+    spans->push_back(child(NewSpanId(), stage.name, kInternal, stage.from_us, stage.until_us));
+  }
+  for (const TracedRequest& request : call.requests) {
+    Json one = child(request.span, request.method, kClient, request.from_us, request.until_us);
+    one["attributes"] = RequestAttributes(request);
+    if (IsFailure(request.status)) one["status"] = {{"code", kError}};
+    spans->push_back(std::move(one));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <deque>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "KVService/observe/rpc_record.h"
 #include "absl/time/time.h"
@@ -28,7 +29,9 @@ struct FinishedCall {
   absl::Time ended;
   int64_t total_us = 0;
 
-  size_t spans() const { return 1 + record.timeline.size(); }
+  std::vector<TracedRequest> requests;  // that were made elsewhere for it
+
+  size_t spans() const { return 1 + record.timeline.size() + requests.size(); }
 };
 
 // An ExportTraceServiceRequest. REQUIRES: each call has an origin with a trace.

@@ -135,6 +135,9 @@ struct CallOptions {
   // The trace that the call is part of, as a W3C traceparent; with its sampled flag the server
   // keeps spans of it, where it keeps any. What is no traceparent is not sent.
   std::string traceparent;
+  // The W3C tracestate beside it, which the server hands on to Azure and to its collector: 512
+  // bytes at most. What is none is not sent.
+  std::string tracestate;
 };
 
 // What a Lookup found.

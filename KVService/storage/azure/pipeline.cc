@@ -20,6 +20,12 @@ ConcurrencyLimit::Outcome OutcomeOf(Verdict verdict, bool answered) {
                                                 : ConcurrencyLimit::Outcome::kOther;
 }
 
+std::string HostAndPort(const std::string& url) {
+  const size_t scheme = url.find("://");
+  const size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+  return url.substr(begin, url.find_first_of("/?#", begin) - begin);
+}
+
 double Random() {
   thread_local absl::InsecureBitGen generator;
   return absl::Uniform(generator, 0.0, 1.0);
@@ -36,6 +42,9 @@ struct Pipeline::Op {
   std::string authorization;  // the last attempt's
   bool refused = false;       // once, and authorized anew
   ConcurrencyLimit::Permit permit;
+
+  SpanId span{};         // of the attempt, where it is traced
+  int64_t began_us = 0;  // likewise
 
   bool cancelled() const {
     return request.cancellation != nullptr && request.cancellation->cancelled();
@@ -87,7 +96,14 @@ void Pipeline::Authorize(std::unique_ptr<Op> op) {
                                                            absl::UTCTimeZone())});
   request.headers.push_back({"x-ms-client-request-id", op->id});
   if (request.origin != nullptr && request.origin->trace.has_trace()) {
-    request.headers.push_back({kTraceparentKey, FormatTraceparent(request.origin->trace)});
+    const Origin& origin = *request.origin;
+    TraceContext trace = origin.trace;
+    if (origin.requests != nullptr) {
+      trace.span_id = op->span = NewSpanId();
+      op->began_us = origin.requests->now_us();
+    }
+    request.headers.push_back({kTraceparentKey, FormatTraceparent(trace)});
+    if (!origin.tracestate.empty()) request.headers.push_back({kTracestateKey, origin.tracestate});
   }
   credential_->Authorize(std::move(request), [self = shared_from_this(), op = std::move(op)](
                                                  absl::StatusOr<HttpRequest> authorized) mutable {
@@ -107,7 +123,16 @@ void Pipeline::Authorize(std::unique_ptr<Op> op) {
   });
 }
 
+void Pipeline::Trace(const Op& op, const absl::StatusOr<HttpResponse>& result) {
+  const HttpRequest& request = op.request;
+  if (request.origin == nullptr || request.origin->requests == nullptr) return;
+  TracedRequests& requests = *request.origin->requests;
+  requests.Add({op.span, HttpMethodName(request.method), HostAndPort(request.url),
+                result.ok() ? result->status : 0, op.attempt, op.began_us, requests.now_us()});
+}
+
 void Pipeline::Exchanged(std::unique_ptr<Op> op, absl::StatusOr<HttpResponse> result) {
+  Trace(*op, result);
   const Verdict verdict = Judge(result);
   if (verdict == Verdict::kThrottled) ++throttled_;
   const absl::Time now = absl::Now();

@@ -57,7 +57,8 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   // locks.
   //
   // Each attempt carries the id of request.origin, or one of the request's own, as
-  // x-ms-client-request-id, and the origin's traceparent where it has one.
+  // x-ms-client-request-id, and the origin's traceparent and tracestate where it has some. Where
+  // spans are kept of the call each attempt is one, which the traceparent names.
   void Send(HttpRequest request, Done done);
 
   PipelineStats Stats() const;
@@ -70,6 +71,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
 
   void Begin(std::unique_ptr<Op> op);
   void Authorize(std::unique_ptr<Op> op);
+  static void Trace(const Op& op, const absl::StatusOr<HttpResponse>& result);
   void Exchanged(std::unique_ptr<Op> op, absl::StatusOr<HttpResponse> result);
   void WatchWaiters();
 
