@@ -9,6 +9,7 @@
 #include "KVCommon/status_macros.h"
 #include "KVService/http/curl_share.h"
 #include "KVService/http/exchange_log.h"
+#include "KVService/http/request_check.h"
 #include "absl/time/clock.h"
 
 namespace kvstore::http {
@@ -20,12 +21,6 @@ thread_local const EventLoop* current_loop = nullptr;
 // REQUIRES: not infinite.
 std::chrono::steady_clock::duration Ticks(absl::Duration duration) {
   return absl::ToChronoNanoseconds(duration);
-}
-
-// Scheme, host and port: what connections are counted by.
-std::string EndpointOf(const std::string& url) {
-  const size_t scheme = url.find("://");
-  return url.substr(0, url.find_first_of("/?#", scheme == std::string::npos ? 0 : scheme + 3));
 }
 
 // curl leaves SIGPIPE alone when it is told to use no signals, and a TLS connection that the peer

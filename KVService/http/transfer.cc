@@ -6,7 +6,6 @@
 #endif
 
 #include <algorithm>
-#include <cctype>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -22,34 +21,10 @@ namespace {
 constexpr long kReceiveBufferBytes = 256 << 10;
 constexpr long kSendBufferBytes = 256 << 10;
 
-bool IsToken(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return std::isalnum(c) || c == '-' || c == '_' || c == '.';
-  });
-}
-
-std::string_view Trim(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kSpace);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-}
-
 }  // namespace
 
-absl::Status CheckRequest(const HttpRequest& request) {
-  for (const HttpHeader& header : request.headers) {
-    constexpr std::string_view kEndsTheLine("\r\n\0", 3);
-    if (!IsToken(header.name) || header.value.find_first_of(kEndsTheLine) != std::string::npos) {
-      return absl::InvalidArgumentError(fmt::format("{} {}: the header '{}' is malformed",
-                                                    HttpMethodName(request.method),
-                                                    WithoutQuery(request.url), header.name));
-    }
-  }
-  return absl::OkStatus();
-}
-
-Transfer::Transfer(CURL* handle, const HttpRequest* request) : handle_(handle), request_(request) {
+Transfer::Transfer(CURL* handle, const HttpRequest* request)
+    : handle_(handle), request_(request), response_(request) {
   for (const Slice& part : request->body) body_bytes_ += part.size();
 }
 
@@ -163,7 +138,7 @@ int Transfer::OnClose(void* connections, curl_socket_t socket) {
 }
 
 int Transfer::OnSend(void* self, char*, char*, int, int) {
-  ++static_cast<Transfer*>(self)->response_.sends;
+  ++static_cast<Transfer*>(self)->sends_;
   return CURL_PREREQFUNC_OK;
 }
 
@@ -197,59 +172,23 @@ int Transfer::OnSeek(void* self, curl_off_t offset, int origin) {
 
 size_t Transfer::OnHeader(char* data, size_t size, size_t count, void* self) {
   const size_t bytes = size * count;
-  return static_cast<Transfer*>(self)->TakeHeader({data, bytes}) ? bytes : 0;
-}
-
-bool Transfer::TakeHeader(std::string_view line) {
-  header_bytes_ += line.size();
-  if (header_bytes_ > kMaxResponseHeaderBytes) {
-    refused_ = absl::ResourceExhaustedError(
-        fmt::format("the response's headers exceed {} bytes", kMaxResponseHeaderBytes));
-    return false;
-  }
-  if (line.substr(0, 5) == "HTTP/") {
-    // Another response follows an interim one; only the last counts.
-    response_.headers.clear();
-    return true;
-  }
-  const size_t colon = line.find(':');
-  if (colon == std::string_view::npos) return true;
-  response_.headers.push_back(
-      {std::string(Trim(line.substr(0, colon))), std::string(Trim(line.substr(colon + 1)))});
-  return true;
+  return static_cast<Transfer*>(self)->response_.TakeHeaderLine({data, bytes}) ? bytes : 0;
 }
 
 size_t Transfer::OnBody(char* data, size_t size, size_t count, void* self) {
   auto* t = static_cast<Transfer*>(self);
   const size_t bytes = size * count;
   if (bytes == 0) return 0;
-  if (!t->MakeRoom(bytes)) return 0;
-  std::memcpy(t->buffer_.data() + t->received_, data, bytes);
-  t->received_ += bytes;
+  curl_off_t length = 0;  // negative where the server does not say
+  if (t->response_.room() < bytes) {
+    curl_easy_getinfo(t->handle_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+  }
+  std::byte* const into =
+      t->response_.MakeRoom(bytes, static_cast<size_t>(std::max<curl_off_t>(length, 0)));
+  if (into == nullptr) return 0;
+  std::memcpy(into, data, bytes);
+  t->response_.Received(bytes);
   return bytes;
-}
-
-bool Transfer::MakeRoom(size_t more) {
-  const size_t needed = received_ + more;
-  if (needed <= buffer_.size()) return true;
-  const size_t limit = request_->max_response_bytes;
-  curl_off_t length = -1;
-  curl_easy_getinfo(handle_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-  const size_t announced = length > 0 ? static_cast<size_t>(length) : 0;
-  if (std::max(needed, announced) > limit) {
-    refused_ =
-        absl::ResourceExhaustedError(fmt::format("the response has more than {} bytes", limit));
-    return false;
-  }
-  // Exact where the length is known; else the hint, then twice as much each time.
-  size_t wanted = announced;
-  if (wanted < needed) {
-    wanted = std::max({needed, request_->expected_response_bytes, 2 * buffer_.size()});
-  }
-  Buffer larger = Buffer::Allocate(std::min(wanted, limit));
-  if (received_ > 0) std::memcpy(larger.data(), buffer_.data(), received_);
-  buffer_ = std::move(larger);
-  return true;
 }
 
 bool Transfer::FailedToConnect(CURLcode code) const {
@@ -262,20 +201,19 @@ absl::StatusOr<HttpResponse> Transfer::Finish(CURLcode code) {
   if (code != CURLE_OK) return StatusOf(code);
   long status = 0;
   curl_easy_getinfo(handle_, CURLINFO_RESPONSE_CODE, &status);
-  response_.status = static_cast<int>(status);
-  if (received_ > 0) response_.body = std::move(buffer_).Freeze(0, received_);
-  return std::move(response_);
+  return std::move(response_).Finish(static_cast<int>(status), sends_);
 }
 
 absl::Status Transfer::StatusOf(CURLcode code) const {
-  const std::string reason = !refused_.ok()      ? std::string(refused_.message())
+  const absl::Status& refused = response_.refused();
+  const std::string reason = !refused.ok()       ? std::string(refused.message())
                              : error_[0] != '\0' ? std::string(error_)
                                                  : std::string(curl_easy_strerror(code));
   const std::string message = fmt::format("{} {}: {}", HttpMethodName(request_->method),
                                           WithoutQuery(request_->url), reason);
-  if (!refused_.ok()) return absl::Status(refused_.code(), message);
+  if (!refused.ok()) return absl::Status(refused.code(), message);
   // Once the request is out, what curl cannot make sense of is the server's.
-  if (response_.sends > 0 && code != CURLE_OUT_OF_MEMORY) return absl::UnavailableError(message);
+  if (sends_ > 0 && code != CURLE_OUT_OF_MEMORY) return absl::UnavailableError(message);
   switch (code) {
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:

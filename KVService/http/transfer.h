@@ -7,20 +7,15 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 
 #include "KVService/http/curl_http_client.h"
 #include "KVService/http/http_client.h"
+#include "KVService/http/response_builder.h"
 #include "KVService/http/route_picker.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace kvstore::http {
-
-inline constexpr size_t kMaxResponseHeaderBytes = 256 << 10;
-
-// INVALID_ARGUMENT for what must not reach the wire: a header that would end the line.
-absl::Status CheckRequest(const HttpRequest& request);
 
 // The sockets of a loop's connections.
 struct ConnectionCount {
@@ -48,7 +43,7 @@ class Transfer {
   CURL* handle() const { return handle_; }
 
   // Whether it was begun on a connection.
-  bool sent() const { return response_.sends > 0; }
+  bool sent() const { return sends_ > 0; }
   // Whether curl's verdict is that no connection could be made, for which the route may be to
   // blame.
   bool FailedToConnect(CURLcode code) const;
@@ -65,8 +60,6 @@ class Transfer {
   absl::Status SetHeaders();
   void SetMethod();
   void SetRoute(const HttpClientOptions& options, const Route& route);
-  bool TakeHeader(std::string_view line);
-  bool MakeRoom(size_t more);
   absl::Status StatusOf(CURLcode code) const;
 
   CURL* const handle_;
@@ -78,11 +71,8 @@ class Transfer {
   size_t part_ = 0;         // the next byte to send: of which slice,
   size_t part_offset_ = 0;  // and where in it
 
-  HttpResponse response_;
-  Buffer buffer_;  // the response's body so far
-  size_t received_ = 0;
-  size_t header_bytes_ = 0;
-  absl::Status refused_;  // why we ended the transfer ourselves
+  int sends_ = 0;
+  ResponseBuilder response_;
 };
 
 }  // namespace kvstore::http

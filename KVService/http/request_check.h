@@ -1,0 +1,20 @@
+// What is asked of a request before any library sees it.
+#ifndef KVSERVICE_HTTP_REQUEST_CHECK_H_
+#define KVSERVICE_HTTP_REQUEST_CHECK_H_
+
+#include <string>
+
+#include "KVService/http/http_client.h"
+#include "absl/status/status.h"
+
+namespace kvstore::http {
+
+// INVALID_ARGUMENT for what must not reach the wire: a header that would end the line.
+absl::Status CheckRequest(const HttpRequest& request);
+
+// Scheme, host and port: what connections are counted by.
+std::string EndpointOf(const std::string& url);
+
+}  // namespace kvstore::http
+
+#endif  // KVSERVICE_HTTP_REQUEST_CHECK_H_
