@@ -8,7 +8,9 @@
 namespace kvstore {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 const std::vector<NumaNode> kTwo = {{0, {0}, 0}, {2, {1}, 0}};
 const MachineShare kMachine = {uint64_t{8} << 30, uint64_t{1} << 40, 10'000'000};
@@ -138,6 +140,13 @@ TEST(RestartDelayTest, DoublesToABoundAndBeginsAnewAfterAGoodRun) {
   EXPECT_EQ(delay.Next(absl::Seconds(59)), absl::Seconds(10));
   EXPECT_EQ(delay.Next(absl::Seconds(60)), absl::Milliseconds(100));
   EXPECT_EQ(delay.Next(absl::ZeroDuration()), absl::Milliseconds(200));
+}
+
+TEST(OptionsTest, AServicesServersAreNoServices) {
+  EXPECT_THAT(
+      WithoutService({"--port", "1", "--service", "run", "--service=install", "--memory=2"}),
+      ElementsAre("--port", "1", "--memory=2"));
+  EXPECT_THAT(WithoutService({"--service"}), IsEmpty());
 }
 
 }  // namespace

@@ -1,11 +1,14 @@
 #include "KVService/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <utility>
 
 #include "KVCommon/limits.h"
+#include "KVService/http/http_transport.h"
 #include "KVService/platform/listener.h"
-#include "KVService/platform/machine.h"
 #include "KVService/platform/numa.h"
+#include "KVService/platform/service.h"
 
 namespace kvstore {
 namespace {
@@ -173,6 +176,19 @@ std::string Contradiction(const ServerOptions& options) {
   if (options.numa_auto && options.numa_node) {
     return "--numa auto takes every node, and --numa-node one: give one of them";
   }
+  if (options.processor_group) {
+    if (!HasProcessorGroups()) {
+      return "--processor-group is for Windows; here --numa-node says where a server runs";
+    }
+    if (options.numa_auto) return "--numa auto takes every processor group: leave one of them out";
+  }
+  if (!options.service.empty() && !HasServices()) {
+    return "--service is for Windows; here systemd starts the server, see docs/OPERATIONS.md";
+  }
+  if (options.transport == "winhttp" && !options.ca_file.empty()) {
+    return "--transport winhttp trusts the machine's certificates alone: leave --ca-file out, and "
+           "have the machine trust them";
+  }
   if (options.cache_dir.empty()) {
     if (options.write_back) return "--write-back needs the disk tier that --cache-dir names";
     if (options.cache_capacity_bytes) return "--cache-capacity needs --cache-dir";
@@ -184,6 +200,18 @@ std::string Contradiction(const ServerOptions& options) {
 }
 
 }  // namespace
+
+std::vector<std::string> WithoutService(std::vector<std::string> arguments) {
+  std::vector<std::string> others;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--service") {
+      ++i;  // its value
+    } else if (!arguments[i].starts_with("--service=")) {
+      others.push_back(std::move(arguments[i]));
+    }
+  }
+  return others;
+}
 
 ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   ServerOptions options;
@@ -295,10 +323,24 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->take_last()
       ->check(CLI::Range(0, kMostCpus - 1))
       ->group(nodes);
+  app.add_option("--processor-group", options.processor_group,
+                 "run on the processors of this group of Windows', up to 64 of them; with "
+                 "--numa-node on those of both [default: on all]")
+      ->take_last()
+      ->check(CLI::Range(0, kMostCpus / kProcessorGroupSize - 1))
+      ->group(nodes);
   app.add_option("--numa-sysfs", options.numa_sysfs,
                  "directory to read the nodes from; for tests, which name recorded ones")
       ->default_str(SystemNumaDirectory())
       ->group(nodes);
+
+  app.add_option("--service", options.service,
+                 "install: have Windows start the server with these options, now on at each start "
+                 "of the machine; remove: end that; run: what Windows starts [default: no service]")
+      ->take_last()
+      ->configurable(false)
+      ->check(CLI::IsMember({"install", "remove", "run"}))
+      ->group("Windows service");
 
   std::string storage;
   app.add_option(
@@ -351,7 +393,9 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0.000001, 0.5))
       ->group(azure);
-  app.add_option("--transport", options.transport, "HTTP library: libcurl, or winhttp on Windows")
+  app.add_option("--transport", options.transport,
+                 "HTTP library: libcurl, or winhttp, which is Windows' own: it takes no --ca-file, "
+                 "and the system chooses the network interface")
       ->capture_default_str()
       ->check(CLI::IsMember({"winhttp", "libcurl"}))
       ->group(azure);
@@ -367,9 +411,10 @@ ParsedCommandLine ParseCommandLine(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
   }
-  if (options.transport == "winhttp" && !HasWinHttp()) {
-    return app.exit(
-        CLI::ValidationError("--transport", "winhttp exists on Windows only; use libcurl"));
+  const std::vector<std::string> transports = HttpTransports();
+  if (std::find(transports.begin(), transports.end(), options.transport) == transports.end()) {
+    return app.exit(CLI::ValidationError(
+        "--transport", options.transport + " exists on Windows only; use libcurl"));
   }
   if (options.pending_write_bytes.value_or(kMaxMessageBytes) < kMaxMessageBytes) {
     return app.exit(CLI::ValidationError(

@@ -64,9 +64,12 @@ struct ServerOptions {
   std::optional<uint64_t> max_answer_bytes;
 
   // Of the machine's NUMA nodes:
-  bool numa_auto = false;        // one server a node
-  std::optional<int> numa_node;  // this server's
-  std::string numa_sysfs;        // where they are read from
+  bool numa_auto = false;              // one server a node
+  std::optional<int> numa_node;        // this server's
+  std::optional<int> processor_group;  // of Windows
+  std::string numa_sysfs;              // where they are read from
+
+  std::string service;  // install, remove or run; empty: no service of the system
 
   // Of Azure Blob Storage:
   bool azure = false;
@@ -95,6 +98,9 @@ inline bool HasDisk(const ServerOptions& options) {
 
 // What the program should do: run with these options, or print nothing more and exit with a code.
 using ParsedCommandLine = std::variant<ServerOptions, int>;
+
+// The arguments without --service and its value: what a service is installed to run with.
+std::vector<std::string> WithoutService(std::vector<std::string> arguments);
 
 // Parses, and prints help, version or what is wrong.
 ParsedCommandLine ParseCommandLine(int argc, char** argv);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <memory>
@@ -28,6 +29,7 @@
 #include "KVService/platform/machine.h"
 #include "KVService/platform/numa.h"
 #include "KVService/platform/peers.h"
+#include "KVService/platform/service.h"
 #include "KVService/platform/stop_signal.h"
 #include "KVService/rpc/server.h"
 #include "KVService/security_setup.h"
@@ -191,8 +193,15 @@ absl::StatusOr<std::vector<NumaNode>> Homes(const ServerOptions& options) {
 
 // Before any thread starts, and before what counts processors.
 absl::Status Pin(ServerOptions& options) {
-  KV_ASSIGN_OR_RETURN(const std::vector<NumaNode> nodes, ReadNumaNodes(options.numa_sysfs));
-  KV_ASSIGN_OR_RETURN(const NumaNode node, FindNumaNode(nodes, *options.numa_node));
+  KV_ASSIGN_OR_RETURN(std::vector<NumaNode> nodes, ReadNumaNodes(options.numa_sysfs));
+  NumaNode node;
+  if (options.numa_node) {
+    KV_ASSIGN_OR_RETURN(node, FindNumaNode(nodes, *options.numa_node));
+    nodes = {node};
+  }
+  if (options.processor_group) {
+    KV_ASSIGN_OR_RETURN(node, InProcessorGroup(nodes, *options.processor_group));
+  }
   KV_RETURN_IF_ERROR(RunOnNode(node));
   const absl::Status memory = PreferMemoryOfNode(node.number);
   if (!options.memory_bytes && node.memory_bytes > 0) {
@@ -276,8 +285,45 @@ absl::Status RunAll(ServerOptions options, const std::vector<std::string>& argum
     if (homes.size() > 1) return RunServers(options, homes, arguments);
     if (!homes.empty()) options.numa_node = homes.front().number;
   }
-  if (options.numa_node) KV_RETURN_IF_ERROR(Pin(options));
+  if (options.numa_node || options.processor_group) KV_RETURN_IF_ERROR(Pin(options));
   return Run(options);
+}
+
+// By which the system knows it.
+constexpr char kService[] = "KVStoreServer";
+
+// Once the options are known to make sense.
+absl::Status Install(std::vector<std::string> arguments) {
+  arguments = WithoutService(std::move(arguments));
+  arguments.insert(arguments.end(), {"--service", "run"});
+  KV_RETURN_IF_ERROR(InstallService(kService, arguments));
+  std::printf(
+      "service %s installed; start it by: sc start %s\nits account is NT SERVICE\\%s, its log %s\n",
+      kService, kService, kService, LogOfService(kService).c_str());
+  return absl::OkStatus();
+}
+
+int Serve(const ServerOptions& options, const std::vector<std::string>& arguments) {
+  SetUpLog(options.log_level, options.log_format == "json");
+  const absl::Status status = RunAll(options, arguments);
+  if (!status.ok()) spdlog::error("failed {}", std::string(status.message()));
+  return status.ok() ? 0 : 1;
+}
+
+// What --service asks for. REQUIRES: something.
+int DoService(const ServerOptions& options, const std::vector<std::string>& arguments) {
+  absl::StatusOr<int> code = 0;
+  if (options.service == "run") {
+    code = RunService(kService, [&] { return Serve(options, WithoutService(arguments)); });
+  } else {
+    const absl::Status status =
+        options.service == "install" ? Install(arguments) : RemoveService(kService);
+    if (!status.ok()) code = status;
+  }
+  if (code.ok()) return *code;
+  std::fprintf(stderr, "--service %s: %s\n", options.service.c_str(),
+               std::string(code.status().message()).c_str());
+  return 1;
 }
 
 }  // namespace
@@ -288,12 +334,9 @@ int main(int argc, char** argv) {
   const kvstore::ParsedCommandLine parsed = kvstore::ParseCommandLine(argc, argv);
   if (const int* code = std::get_if<int>(&parsed)) return *code;
   const auto& options = std::get<kvstore::ServerOptions>(parsed);
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
   kvstore::HoldStopSignals();
   kvstore::RaiseOpenFileLimit();
-  kvstore::SetUpLog(options.log_level, options.log_format == "json");
-  if (const absl::Status status = kvstore::RunAll(options, {argv + 1, argv + argc}); !status.ok()) {
-    spdlog::error("failed {}", std::string(status.message()));
-    return 1;
-  }
-  return 0;
+  return options.service.empty() ? kvstore::Serve(options, arguments)
+                                 : kvstore::DoService(options, arguments);
 }

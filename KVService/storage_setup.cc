@@ -12,7 +12,7 @@
 #include "KVService/accounts/file_accounts.h"
 #include "KVService/accounts/rule_accounts.h"
 #include "KVService/defaults.h"
-#include "KVService/http/curl_http_client.h"
+#include "KVService/http/http_transport.h"
 #include "KVService/storage/azure/default_credential.h"
 #include "KVService/storage_metrics.h"
 #include "KVService/store/chunk_identity.h"
@@ -151,7 +151,7 @@ absl::Status StorageSetup::OpenAzure(const ServerOptions& options, const ThreadP
   if (options.sdk_logging) {
     http.log = [](const std::string& line) { spdlog::info("http {}", line); };
   }
-  http_ = std::make_unique<CurlHttpClient>(std::move(http));
+  http_ = MakeHttpClient(options.transport, std::move(http));
   const Environment environment = ProcessEnvironment();
   credentials_ = std::make_unique<azure::CredentialFactory>(
       azure::TokenContext{http_.get(), files_.get()}, environment);

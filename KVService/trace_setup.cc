@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "KVCommon/digest.h"
-#include "KVService/http/curl_http_client.h"
+#include "KVService/http/http_transport.h"
 #include "KVService/platform/machine.h"
 
 namespace kvstore {
@@ -60,7 +60,7 @@ TraceSetup::TraceSetup(const ServerOptions& options) {
   http.threads = 1;
   http.max_connections = 1;
   http.multi_nic = false;
-  http_ = std::make_unique<CurlHttpClient>(std::move(http));
+  http_ = MakeHttpClient(options.transport, std::move(http));
   spans_ = std::make_unique<SpanExporter>(
       options.trace_sample, SpanResource{KVSTORE_VERSION, HostName(), ToHex(NewTraceId())},
       PostTo(http_.get(), options.otlp_endpoint));

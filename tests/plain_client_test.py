@@ -524,7 +524,8 @@ class ServerTest(unittest.TestCase):
             self.assertIn(option, result.stdout)
         for options in (("--port", "x"), ("--port", "70000"), ("--durability", "maybe"),
                         ("--capacity", "lots"), ("--capacity", "1MiB"), ("--no-such-option",), ("--log-level", "loud"),
-                        ("--config", "/no/such/file"), ("--transport", "winhttp")):
+                        ("--config", "/no/such/file"), ("--transport", "winhttp"),
+                        ("--processor-group", "0"), ("--service", "install")):
             result = self.run_server(*options)
             self.assertNotEqual(result.returncode, 0, options)
             said = result.stderr + result.stdout

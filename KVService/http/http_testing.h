@@ -2,6 +2,7 @@
 #ifndef KVSERVICE_HTTP_HTTP_TESTING_H_
 #define KVSERVICE_HTTP_HTTP_TESTING_H_
 
+#include <cstdlib>
 #include <future>
 #include <string>
 #include <utility>
@@ -38,6 +39,15 @@ inline absl::StatusOr<HttpResponse> SendNow(HttpClient& client, HttpRequest requ
 
 inline std::string Body(const HttpResponse& response) {
   return std::string(AsText(response.body.bytes()));
+}
+
+// Null takes the variable away.
+inline void SetEnvironment(const char* name, const char* value) {
+#ifdef _WIN32
+  ::_putenv_s(name, value == nullptr ? "" : value);
+#else
+  value == nullptr ? ::unsetenv(name) : ::setenv(name, value, 1);
+#endif
 }
 
 // Bytes in which a shift or a repetition shows.

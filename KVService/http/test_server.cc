@@ -1,10 +1,16 @@
 #include "KVService/http/test_server.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
+
+#ifdef _WIN32
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#else
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <cctype>
@@ -14,11 +20,36 @@ namespace kvstore::testing {
 
 namespace {
 
+#ifdef _WIN32
+constexpr int kNoSignal = 0;
+void CloseSocket(int socket) { ::closesocket(socket); }
+// Whoever waits in it does so no longer. Only closing does that here.
+void EndSocket(int socket) { CloseSocket(socket); }
+void CloseEnded(int) {}
+int OpenSocket() {
+  static const int started = [] {
+    WSADATA data;
+    return ::WSAStartup(MAKEWORD(2, 2), &data);
+  }();
+  EXPECT_EQ(started, 0);
+  return static_cast<int>(::socket(AF_INET, SOCK_STREAM, 0));
+}
+int AcceptOn(int listener) { return static_cast<int>(::accept(listener, nullptr, nullptr)); }
+#else
+constexpr int kNoSignal = MSG_NOSIGNAL;
+void CloseSocket(int socket) { ::close(socket); }
+// Whoever waits in it does so no longer.
+void EndSocket(int socket) { ::shutdown(socket, SHUT_RDWR); }
+void CloseEnded(int socket) { CloseSocket(socket); }
+int OpenSocket() { return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); }
+int AcceptOn(int listener) { return ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC); }
+#endif
+
 // Reads until `pending` has `bytes` bytes; false at the end of the connection.
 bool Fill(int socket, std::string& pending, size_t bytes) {
   char buffer[64 << 10];
   while (pending.size() < bytes) {
-    const ssize_t got = ::recv(socket, buffer, sizeof(buffer), 0);
+    const auto got = ::recv(socket, buffer, sizeof(buffer), 0);
     if (got <= 0) return false;
     pending.append(buffer, got);
   }
@@ -61,7 +92,7 @@ void TestConnection::ReadBody(TestRequest& request, double share) {
 
 void TestConnection::Send(const std::string& bytes) {
   for (size_t sent = 0; sent < bytes.size();) {
-    const ssize_t n = ::send(socket_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    const auto n = ::send(socket_, bytes.data() + sent, bytes.size() - sent, kNoSignal);
     if (n <= 0) {
       open_ = false;
       return;
@@ -77,13 +108,13 @@ void TestConnection::Reply(int status, const std::string& body, const std::strin
 
 void TestConnection::Reset() {
   const linger now{1, 0};
-  ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+  ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, reinterpret_cast<const char*>(&now), sizeof(now));
   open_ = false;
 }
 
 void TestConnection::WaitForPeerToClose() {
-  char byte;
-  while (::recv(socket_, &byte, 1, 0) > 0) {
+  char buffer[64 << 10];
+  while (::recv(socket_, buffer, sizeof(buffer), 0) > 0) {
   }
   open_ = false;
 }
@@ -98,7 +129,7 @@ std::string TestConnection::peer() const {
 }
 
 TestServer::TestServer(Handler handler, Give give) : handler_(std::move(handler)), give_(give) {
-  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  listener_ = OpenSocket();
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -115,13 +146,13 @@ TestServer::~TestServer() {
   {
     absl::MutexLock lock(&mutex_);
     stopped_ = true;
-    for (const int socket : sockets_) ::shutdown(socket, SHUT_RDWR);
+    for (const int socket : sockets_) EndSocket(socket);
     threads.swap(threads_);
   }
-  ::shutdown(listener_, SHUT_RDWR);
+  EndSocket(listener_);
   acceptor_.join();
   for (std::thread& thread : threads) thread.join();
-  ::close(listener_);
+  CloseEnded(listener_);
 }
 
 std::string TestServer::Url(const std::string& target) const {
@@ -130,11 +161,11 @@ std::string TestServer::Url(const std::string& target) const {
 
 void TestServer::Accept() {
   while (true) {
-    const int socket = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    const int socket = AcceptOn(listener_);
     if (socket < 0) return;
     absl::MutexLock lock(&mutex_);
     if (stopped_) {
-      ::close(socket);
+      CloseSocket(socket);
       return;
     }
     const int number = connections_++;
@@ -159,7 +190,7 @@ void TestServer::Serve(int socket, int number) {
   --open_;
   absl::MutexLock lock(&mutex_);
   sockets_.erase(std::find(sockets_.begin(), sockets_.end(), socket));
-  ::close(socket);
+  stopped_ ? CloseEnded(socket) : CloseSocket(socket);
 }
 
 }  // namespace kvstore::testing

@@ -9,6 +9,7 @@
 
 #include "KVCommon/status_macros.h"
 #include "KVService/platform/children.h"
+#include "KVService/platform/command_line_windows.h"
 #include "KVService/platform/process_events_windows.h"
 #include "KVService/platform/windows_error.h"
 
@@ -25,26 +26,6 @@ void Close(void*& handle) {
 }
 
 bool IsSet(HANDLE handle) { return WaitForSingleObject(handle, 0) == WAIT_OBJECT_0; }
-
-// As the C runtime takes a command line apart: backslashes count where a quote follows.
-void AppendQuoted(std::wstring_view argument, std::wstring* line) {
-  if (!line->empty()) line->push_back(L' ');
-  line->push_back(L'"');
-  size_t backslashes = 0;
-  for (const wchar_t c : argument) {
-    if (c == L'"') line->append(backslashes + 1, L'\\');
-    backslashes = c == L'\\' ? backslashes + 1 : 0;
-    line->push_back(c);
-  }
-  line->append(backslashes, L'\\');
-  line->push_back(L'"');
-}
-
-std::wstring CommandLine(const std::vector<std::string>& command) {
-  std::wstring line;
-  for (const std::string& argument : command) AppendQuoted(windows::Wide(argument), &line);
-  return line;
-}
 
 // This process's variables and one more, each ending in a NUL, and one at the end.
 std::wstring EnvironmentWith(const std::wstring& name, const std::wstring& value) {
@@ -149,7 +130,7 @@ absl::StatusOr<int> Children::Start(const std::vector<std::string>& command, Pre
   start.StartupInfo.hStdOutput = handles[0];
   start.StartupInfo.hStdError = handles[1];
   start.lpAttributeList = handles.list();
-  std::wstring line = CommandLine(command);
+  std::wstring line = windows::CommandLine(command);
   std::wstring environment =
       EnvironmentWith(kReadyVariable, std::to_wstring(reinterpret_cast<uintptr_t>(handles[2])));
   // A group of its own: the console's Ctrl-C is for this process.

@@ -24,9 +24,6 @@ void LowerThreadPriority();
 // By which the network may know it; empty where the system does not say.
 std::string HostName();
 
-// Whether the system brings WinHTTP.
-bool HasWinHttp();
-
 }  // namespace kvstore
 
 #endif  // KVSERVICE_PLATFORM_MACHINE_H_

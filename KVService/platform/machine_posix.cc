@@ -53,6 +53,4 @@ std::string HostName() {
   return gethostname(name, sizeof name - 1) == 0 ? name : "";
 }
 
-bool HasWinHttp() { return false; }
-
 }  // namespace kvstore

@@ -44,6 +44,4 @@ std::string HostName() {
 }
 
 // The system does; this build does not use it yet.
-bool HasWinHttp() { return false; }
-
 }  // namespace kvstore

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 namespace kvstore {
 namespace {
@@ -78,6 +79,29 @@ absl::StatusOr<NumaNode> FindNumaNode(const std::vector<NumaNode>& nodes, int nu
   }
   return absl::NotFoundError(fmt::format("there is no NUMA node {}; this machine has {}", number,
                                          fmt::join(numbers, ", ")));
+}
+
+absl::StatusOr<NumaNode> InProcessorGroup(const std::vector<NumaNode>& nodes, int group) {
+  NumaNode all;
+  all.number = nodes.front().number;
+  std::set<int> groups;
+  for (const NumaNode& node : nodes) {
+    bool any = false;
+    for (const int cpu : node.cpus) {
+      groups.insert(cpu / kProcessorGroupSize);
+      if (cpu / kProcessorGroupSize != group) continue;
+      all.cpus.push_back(cpu);
+      any = true;
+    }
+    if (any) all.memory_bytes += node.memory_bytes;
+  }
+  if (all.cpus.empty()) {
+    return absl::NotFoundError(
+        fmt::format("there is no processor in processor group {}; there are some in {}", group,
+                    fmt::join(groups, ", ")));
+  }
+  std::sort(all.cpus.begin(), all.cpus.end());
+  return all;
 }
 
 }  // namespace kvstore

@@ -42,6 +42,15 @@ std::vector<NumaNode> NumaHomes(std::vector<NumaNode> nodes);
 // The node of that number among the nodes. NOT_FOUND, with the numbers that there are.
 absl::StatusOr<NumaNode> FindNumaNode(const std::vector<NumaNode>& nodes, int number);
 
+// Windows numbers processors in groups of up to 64, so that a processor's group is its number
+// divided by that. Elsewhere there are no groups.
+inline constexpr int kProcessorGroupSize = 64;
+bool HasProcessorGroups();
+
+// What of these nodes lies in the group, as one, whose number is the first's. NOT_FOUND, with the
+// groups that there are, where that is no processor. REQUIRES: nodes.
+absl::StatusOr<NumaNode> InProcessorGroup(const std::vector<NumaNode>& nodes, int group);
+
 // Confines the calling thread, and those that it starts from now on, to the node's processors, of
 // those that it may run on already. FAILED_PRECONDITION where these are none; UNAVAILABLE where the
 // system refuses.

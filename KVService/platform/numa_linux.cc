@@ -78,6 +78,8 @@ std::vector<int> AllCpus() {
 
 std::string SystemNumaDirectory() { return "/sys/devices/system/node"; }
 
+bool HasProcessorGroups() { return false; }
+
 absl::StatusOr<std::vector<NumaNode>> ReadNumaNodes(const std::string& directory) {
   KV_ASSIGN_OR_RETURN(const std::vector<int> numbers, ReadList(directory + "/online"));
   std::vector<NumaNode> nodes;

@@ -244,5 +244,22 @@ TEST(NumaPinningTest, PrefersMemoryOfNodesThatThereAre) {
   });
 }
 
+TEST(ProcessorGroupTest, ANodesPartInAGroupIsANode) {
+  // 48 processors a node, of which groups of 64 cut the second in two.
+  const std::vector<NumaNode> nodes = {{0, Range(0, 47), 100}, {1, Range(48, 95), 200}};
+  const auto first = InProcessorGroup(nodes, 0);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(FormatCpuList(first->cpus), "0-63");
+  EXPECT_EQ(first->memory_bytes, 300);
+  const auto part = InProcessorGroup({nodes[1]}, 1);
+  ASSERT_TRUE(part.ok()) << part.status();
+  EXPECT_EQ(part->number, 1);
+  EXPECT_EQ(FormatCpuList(part->cpus), "64-95");
+  EXPECT_EQ(part->memory_bytes, 200);
+  const auto none = InProcessorGroup({nodes[0]}, 1);
+  EXPECT_TRUE(absl::IsNotFound(none.status()));
+  EXPECT_THAT(none.status().ToString(), HasSubstr("group 1; there are some in 0"));
+}
+
 }  // namespace
 }  // namespace kvstore

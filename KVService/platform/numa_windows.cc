@@ -14,7 +14,7 @@
 namespace kvstore {
 namespace {
 
-constexpr int kGroupSize = 64;
+constexpr int kGroupSize = kProcessorGroupSize;
 
 void AddMask(uint64_t mask, int group, std::vector<int>* cpus) {
   for (int i = 0; i < kGroupSize; ++i) {
@@ -70,6 +70,8 @@ std::vector<ULONG> SetDefaultSets(const std::vector<int>& cpus) {
 }  // namespace
 
 std::string SystemNumaDirectory() { return "the system"; }
+
+bool HasProcessorGroups() { return true; }
 
 absl::StatusOr<std::vector<NumaNode>> ReadNumaNodes(const std::string& directory) {
   if (directory != SystemNumaDirectory()) {

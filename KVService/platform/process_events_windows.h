@@ -5,9 +5,13 @@
 
 #include <windows.h>
 
+#include <atomic>
 #include <string>
 
 namespace kvstore::windows {
+
+// Whether the system runs this process as a service.
+inline std::atomic<bool> is_service = false;
 
 // Local\KVStore-PID-stop and Local\KVStore-PID-reload: of the session, and only for who may
 // control the process's user's objects.
@@ -15,8 +19,8 @@ inline std::wstring EventName(DWORD process, const wchar_t* what) {
   return L"Local\\KVStore-" + std::to_wstring(process) + L"-" + what;
 }
 
-// Created, or opened where it is there. It resets itself when a wait takes it. Null where the system
-// refuses.
+// Created, or opened where it is there. It resets itself when a wait takes it. Null where the
+// system refuses.
 inline HANDLE OwnEvent(const wchar_t* what) {
   return CreateEventW(nullptr, FALSE, FALSE, EventName(GetCurrentProcessId(), what).c_str());
 }

@@ -17,6 +17,8 @@ std::atomic<bool> told = false;
 
 // On a thread that the system makes.
 BOOL WINAPI OnConsole(DWORD event) {
+  // A service hears of every user's.
+  if (event == CTRL_LOGOFF_EVENT && windows::is_service) return TRUE;
   // A second one ends the process, as the handler behind this one does.
   if (told.exchange(true)) return FALSE;
   if (event == CTRL_C_EVENT) name = "SIGINT";

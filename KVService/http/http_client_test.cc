@@ -1,4 +1,4 @@
-#include "KVService/http/curl_http_client.h"
+#include "KVService/http/http_transport.h"
 
 #include <gtest/gtest.h>
 
@@ -8,11 +8,17 @@
 #include <memory>
 #include <thread>
 
+#include "KVService/http/curl_http_client.h"
 #include "KVService/http/http_testing.h"
 #include "KVService/http/test_server.h"
 
 namespace kvstore::testing {
 namespace {
+
+class HttpClientTest : public ::testing::TestWithParam<std::string> {};
+
+INSTANTIATE_TEST_SUITE_P(Transports, HttpClientTest, ::testing::ValuesIn(HttpTransports()),
+                         [](const auto& info) { return info.param; });
 
 HttpClientOptions OneThread() {
   HttpClientOptions options;
@@ -26,15 +32,15 @@ TestServer::Handler Echo() {
   };
 }
 
-TEST(CurlHttpClientTest, GetsABodyOfKnownLength) {
+TEST_P(HttpClientTest, GetsABodyOfKnownLength) {
   const std::string body = Pattern(1258291);
   TestServer server([&](const TestRequest& request, TestConnection& connection) {
     EXPECT_EQ(request.target, "/a//b/../c%20d?x=1&y=%2F");
     connection.Reply(200, body, "x-odd-Name:  some value \r\n");
   });
-  CurlHttpClient client({});
+  const auto client = MakeHttpClient(GetParam(), {});
   const auto response =
-      SendNow(client, Request(HttpMethod::kGet, server.Url("/a//b/../c%20d?x=1&y=%2F")));
+      SendNow(*client, Request(HttpMethod::kGet, server.Url("/a//b/../c%20d?x=1&y=%2F")));
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_EQ(response->status, 200);
   EXPECT_EQ(Body(*response), body);
@@ -44,7 +50,7 @@ TEST(CurlHttpClientTest, GetsABodyOfKnownLength) {
   EXPECT_EQ(response->Find("absent"), nullptr);
 }
 
-TEST(CurlHttpClientTest, GetsABodyOfUnknownLength) {
+TEST_P(HttpClientTest, GetsABodyOfUnknownLength) {
   const std::string body = Pattern(300000);
   TestServer server([&](const TestRequest&, TestConnection& connection) {
     connection.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -53,15 +59,15 @@ TEST(CurlHttpClientTest, GetsABodyOfUnknownLength) {
     }
     connection.Send("0\r\n\r\n");
   });
-  CurlHttpClient client({});
-  const auto response = SendNow(client, Request(HttpMethod::kGet, server.Url()));
+  const auto client = MakeHttpClient(GetParam(), {});
+  const auto response = SendNow(*client, Request(HttpMethod::kGet, server.Url()));
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_EQ(Body(*response), body);
 }
 
-TEST(CurlHttpClientTest, SendsABodyOfManySlices) {
+TEST_P(HttpClientTest, SendsABodyOfManySlices) {
   TestServer server(Echo());
-  CurlHttpClient client({});
+  const auto client = MakeHttpClient(GetParam(), {});
   const std::string body = Pattern(2000000);
   std::vector<Slice> slices = {Slice()};
   for (size_t at = 0, size = 1; at < body.size(); at += size, size = size * 3 + 1) {
@@ -70,14 +76,14 @@ TEST(CurlHttpClientTest, SendsABodyOfManySlices) {
     slices.push_back(Slice());
   }
   for (HttpMethod method : {HttpMethod::kPut, HttpMethod::kPost}) {
-    const auto response = SendNow(client, Request(method, server.Url(), slices));
+    const auto response = SendNow(*client, Request(method, server.Url(), slices));
     ASSERT_TRUE(response.ok()) << response.status();
     EXPECT_EQ(*response->Find("X-Method"), HttpMethodName(method));
     EXPECT_EQ(Body(*response), body);
   }
 }
 
-TEST(CurlHttpClientTest, SendsMethodsWithoutABody) {
+TEST_P(HttpClientTest, SendsMethodsWithoutABody) {
   TestServer server([](const TestRequest& request, TestConnection& connection) {
     const bool writes = request.method == "PUT" || request.method == "POST";
     EXPECT_EQ(request.headers.count("content-length"), writes ? 1 : 0) << request.method;
@@ -88,10 +94,10 @@ TEST(CurlHttpClientTest, SendsMethodsWithoutABody) {
     }
     connection.Reply(202, request.method);
   });
-  CurlHttpClient client(OneThread());
+  const auto client = MakeHttpClient(GetParam(), OneThread());
   for (HttpMethod method : {HttpMethod::kGet, HttpMethod::kHead, HttpMethod::kPut,
                             HttpMethod::kPost, HttpMethod::kDelete, HttpMethod::kGet}) {
-    const auto response = SendNow(client, Request(method, server.Url()));
+    const auto response = SendNow(*client, Request(method, server.Url()));
     ASSERT_TRUE(response.ok()) << HttpMethodName(method) << response.status();
     if (method == HttpMethod::kHead) {
       EXPECT_EQ(*response->Find("content-length"), "12345");
@@ -103,49 +109,50 @@ TEST(CurlHttpClientTest, SendsMethodsWithoutABody) {
   EXPECT_EQ(server.connections(), 1);
 }
 
-TEST(CurlHttpClientTest, SendsHeadersAsGiven) {
+TEST_P(HttpClientTest, SendsHeadersAsGiven) {
   TestServer server([](const TestRequest& request, TestConnection& connection) {
     EXPECT_EQ(request.headers.at("x-a"), "1, 2;3");
     EXPECT_EQ(request.headers.at("x-empty"), "");
     connection.Reply(200, "");
   });
-  CurlHttpClient client({});
+  const auto client = MakeHttpClient(GetParam(), {});
   HttpRequest request = Request(HttpMethod::kGet, server.Url());
   request.headers = {{"X-A", "1, 2;3"}, {"x-empty", ""}};
-  EXPECT_TRUE(SendNow(client, request).ok());
+  EXPECT_TRUE(SendNow(*client, request).ok());
   request.headers = {{"x-a", "1\r\nx-b: 2"}};
-  EXPECT_TRUE(absl::IsInvalidArgument(SendNow(client, request).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(SendNow(*client, request).status()));
   request.headers = {{"x a", "1"}};
-  EXPECT_TRUE(absl::IsInvalidArgument(SendNow(client, request).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(SendNow(*client, request).status()));
 }
 
-TEST(CurlHttpClientTest, AnErrorStatusIsAnExchangeThatSucceeded) {
+TEST_P(HttpClientTest, AnErrorStatusIsAnExchangeThatSucceeded) {
   TestServer server([](const TestRequest& request, TestConnection& connection) {
     connection.Reply(std::stoi(request.target.substr(1)), "why");
   });
-  CurlHttpClient client({});
+  const auto client = MakeHttpClient(GetParam(), {});
   for (int status : {301, 400, 404, 409, 429, 500, 503}) {
     const auto response =
-        SendNow(client, Request(HttpMethod::kGet, server.Url("/" + std::to_string(status))));
+        SendNow(*client, Request(HttpMethod::kGet, server.Url("/" + std::to_string(status))));
     ASSERT_TRUE(response.ok()) << response.status();
     EXPECT_EQ(response->status, status);
     EXPECT_EQ(Body(*response), "why");
   }
 }
 
-TEST(CurlHttpClientTest, ReusesItsConnections) {
+TEST_P(HttpClientTest, ReusesItsConnections) {
   TestServer server(Echo());
-  CurlHttpClient client(OneThread());
+  const auto client = MakeHttpClient(GetParam(), OneThread());
   for (int i = 0; i < 30; ++i) {
     const std::string body = Pattern(i * 1000);
     const auto response =
-        SendNow(client, Request(HttpMethod::kPut, server.Url(), {Slice::CopyOf(AsBytes(body))}));
+        SendNow(*client, Request(HttpMethod::kPut, server.Url(), {Slice::CopyOf(AsBytes(body))}));
     ASSERT_TRUE(response.ok()) << response.status();
     EXPECT_EQ(Body(*response), body);
   }
   EXPECT_EQ(server.connections(), 1);
 }
 
+// Of libcurl alone: WinHTTP does not tell of its connections.
 TEST(CurlHttpClientTest, TellsWhatItHas) {
   std::promise<void> go;
   const std::shared_future<void> gone = go.get_future().share();
@@ -178,35 +185,35 @@ TEST(CurlHttpClientTest, TellsWhatItHas) {
   EXPECT_EQ(client.stats().opened_connections, 2u);
 }
 
-TEST(CurlHttpClientTest, UsesTheProxyItIsGivenAndNoOther) {
+TEST_P(HttpClientTest, UsesTheProxyItIsGivenAndNoOther) {
   TestServer server([](const TestRequest& request, TestConnection& connection) {
     connection.Reply(200, request.target);
   });
-  ::setenv("http_proxy", "http://127.0.0.1:1", 1);
-  CurlHttpClient direct({});
-  const auto response = SendNow(direct, Request(HttpMethod::kGet, server.Url("/x")));
-  ::unsetenv("http_proxy");
+  SetEnvironment("http_proxy", "http://127.0.0.1:1");
+  const auto direct = MakeHttpClient(GetParam(), {});
+  const auto response = SendNow(*direct, Request(HttpMethod::kGet, server.Url("/x")));
+  SetEnvironment("http_proxy", nullptr);
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_EQ(Body(*response), "/x");
   HttpClientOptions options;
   options.proxy = server.Url("");
-  CurlHttpClient proxied(options);
-  const auto through = SendNow(proxied, Request(HttpMethod::kGet, "http://host.invalid/y"));
+  const auto proxied = MakeHttpClient(GetParam(), options);
+  const auto through = SendNow(*proxied, Request(HttpMethod::kGet, "http://host.invalid:8080/y"));
   ASSERT_TRUE(through.ok()) << through.status();
-  EXPECT_EQ(Body(*through), "http://host.invalid/y");
+  EXPECT_EQ(Body(*through), "http://host.invalid:8080/y");
   HttpRequest past = Request(HttpMethod::kGet, server.Url("/z"));
   past.direct = true;
-  const auto around = SendNow(proxied, std::move(past));
+  const auto around = SendNow(*proxied, std::move(past));
   ASSERT_TRUE(around.ok()) << around.status();
   EXPECT_EQ(Body(*around), "/z");
 }
 
-TEST(CurlHttpClientTest, HundredsAtOnceStayWithinTheConnectionLimit) {
+TEST_P(HttpClientTest, HundredsAtOnceStayWithinTheConnectionLimit) {
   TestServer server(Echo());
   HttpClientOptions options;
   options.threads = 3;
   options.max_connections = 8;
-  CurlHttpClient client(options);
+  const auto client = MakeHttpClient(GetParam(), options);
   constexpr int kThreads = 4, kEach = 150;
   std::atomic<int> wrong = 0;
   std::vector<std::thread> threads;
@@ -216,7 +223,7 @@ TEST(CurlHttpClientTest, HundredsAtOnceStayWithinTheConnectionLimit) {
       for (int i = 0; i < kEach; ++i) {
         const std::string body = std::to_string(t) + "/" + std::to_string(i);
         responses.push_back(SendAsync(
-            client, Request(HttpMethod::kPut, server.Url(), {Slice::CopyOf(AsBytes(body))})));
+            *client, Request(HttpMethod::kPut, server.Url(), {Slice::CopyOf(AsBytes(body))})));
       }
       for (int i = 0; i < kEach; ++i) {
         const auto response = responses[i].get();
@@ -233,7 +240,7 @@ TEST(CurlHttpClientTest, HundredsAtOnceStayWithinTheConnectionLimit) {
   EXPECT_LE(server.connections(), 8);
 }
 
-TEST(CurlHttpClientTest, RefusesWhatItsQueueCannotHold) {
+TEST_P(HttpClientTest, RefusesWhatItsQueueCannotHold) {
   std::promise<void> go;
   const std::shared_future<void> gone = go.get_future().share();
   TestServer server([&](const TestRequest&, TestConnection& connection) {
@@ -243,45 +250,45 @@ TEST(CurlHttpClientTest, RefusesWhatItsQueueCannotHold) {
   HttpClientOptions options = OneThread();
   options.max_connections = 2;
   options.max_pending = 10;
-  CurlHttpClient client(options);
+  const auto client = MakeHttpClient(GetParam(), options);
   std::vector<std::future<absl::StatusOr<HttpResponse>>> accepted;
   for (int i = 0; i < 10; ++i) {
-    accepted.push_back(SendAsync(client, Request(HttpMethod::kGet, server.Url())));
+    accepted.push_back(SendAsync(*client, Request(HttpMethod::kGet, server.Url())));
   }
-  const auto refused = SendNow(client, Request(HttpMethod::kGet, server.Url("/?sig=SECRET")));
+  const auto refused = SendNow(*client, Request(HttpMethod::kGet, server.Url("/?sig=SECRET")));
   EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << refused.status();
   EXPECT_EQ(refused.status().ToString().find("SECRET"), std::string::npos);
   go.set_value();
   for (auto& response : accepted) EXPECT_TRUE(response.get().ok());
-  EXPECT_TRUE(SendNow(client, Request(HttpMethod::kGet, server.Url())).ok());
+  EXPECT_TRUE(SendNow(*client, Request(HttpMethod::kGet, server.Url())).ok());
 }
 
-TEST(CurlHttpClientTest, ACallbackMaySendAgain) {
+TEST_P(HttpClientTest, ACallbackMaySendAgain) {
   TestServer server(Echo());
-  CurlHttpClient client(OneThread());
+  const auto client = MakeHttpClient(GetParam(), OneThread());
   std::promise<bool> second;
-  client.Send(Request(HttpMethod::kGet, server.Url()), [&](absl::StatusOr<HttpResponse> first) {
+  client->Send(Request(HttpMethod::kGet, server.Url()), [&](absl::StatusOr<HttpResponse> first) {
     EXPECT_TRUE(first.ok());
-    EXPECT_TRUE(client.OnClientThread());
-    client.Send(Request(HttpMethod::kGet, server.Url()),
-                [&](absl::StatusOr<HttpResponse> r) { second.set_value(r.ok()); });
+    EXPECT_TRUE(client->OnClientThread());
+    client->Send(Request(HttpMethod::kGet, server.Url()),
+                 [&](absl::StatusOr<HttpResponse> r) { second.set_value(r.ok()); });
   });
   EXPECT_TRUE(second.get_future().get());
-  EXPECT_FALSE(client.OnClientThread());
+  EXPECT_FALSE(client->OnClientThread());
 }
 
-TEST(CurlHttpClientTest, TimersRunInOrderAndNotEarly) {
-  CurlHttpClient client(OneThread());
+TEST_P(HttpClientTest, TimersRunInOrderAndNotEarly) {
+  const auto client = MakeHttpClient(GetParam(), OneThread());
   const absl::Time begin = absl::Now();
   std::string order;
   std::promise<void> last;
-  client.RunAfter(absl::Milliseconds(60), [&](absl::Status status) {
+  client->RunAfter(absl::Milliseconds(60), [&](absl::Status status) {
     EXPECT_TRUE(status.ok());
     EXPECT_GE(absl::Now() - begin, absl::Milliseconds(60));
     order += "b";
     last.set_value();
   });
-  client.RunAfter(absl::ZeroDuration(), [&](absl::Status status) {
+  client->RunAfter(absl::ZeroDuration(), [&](absl::Status status) {
     EXPECT_TRUE(status.ok());
     order += "a";
   });
@@ -289,7 +296,7 @@ TEST(CurlHttpClientTest, TimersRunInOrderAndNotEarly) {
   EXPECT_EQ(order, "ab");
 }
 
-TEST(CurlHttpClientTest, LogsAnExchangeWithoutItsSecrets) {
+TEST_P(HttpClientTest, LogsAnExchangeWithoutItsSecrets) {
   TestServer server(Echo());
   absl::Mutex mutex;
   std::string log;
@@ -299,10 +306,10 @@ TEST(CurlHttpClientTest, LogsAnExchangeWithoutItsSecrets) {
     log += line;
   };
   {
-    CurlHttpClient client(options);
+    const auto client = MakeHttpClient(GetParam(), options);
     HttpRequest request = Request(HttpMethod::kGet, server.Url("/c/b?comp=list&sig=SECRET"));
     request.headers = {{"Authorization", "Bearer SECRET"}};
-    EXPECT_TRUE(SendNow(client, request).ok());
+    EXPECT_TRUE(SendNow(*client, request).ok());
   }
   absl::MutexLock lock(&mutex);
   EXPECT_NE(log.find("GET " + server.Url("/c/b?comp=list")), std::string::npos) << log;
