@@ -42,9 +42,13 @@ class ChunkedVector {
   }
 
   void Prefetch(size_t i) const {
+#if defined(__GNUC__)
     const auto* at = reinterpret_cast<const char*>(&(*this)[i]);
     __builtin_prefetch(at);
     if constexpr (sizeof(T) > 8) __builtin_prefetch(at + sizeof(T) - 1);
+#else
+    static_cast<void>(i);  // a hint, no more
+#endif
   }
 
   // Of its elements; up to a chunk of 4 MiB more is there for the next.

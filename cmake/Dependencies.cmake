@@ -1,7 +1,11 @@
 # Every outside library, found once. docs/ARCHITECTURE.md gives the reason for each.
 find_package(Threads REQUIRED)
 find_package(absl CONFIG REQUIRED)
-find_package(Protobuf REQUIRED)
+if(VCPKG_TOOLCHAIN)
+  find_package(Protobuf CONFIG REQUIRED)  # its own file names what newer ones link
+else()
+  find_package(Protobuf REQUIRED)
+endif()
 find_package(gRPC CONFIG REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(spdlog CONFIG REQUIRED)
@@ -17,7 +21,7 @@ if(KV_BUILD_TESTS)
 endif()
 
 find_path(ISAL_INCLUDE_DIR isa-l/crc.h REQUIRED)
-find_library(ISAL_LIBRARY isal REQUIRED)
+find_library(ISAL_LIBRARY NAMES isal isa-l isa-l_static REQUIRED)
 add_library(isal INTERFACE IMPORTED)
 set_target_properties(isal PROPERTIES
   INTERFACE_INCLUDE_DIRECTORIES "${ISAL_INCLUDE_DIR}" INTERFACE_LINK_LIBRARIES "${ISAL_LIBRARY}")

@@ -1,6 +1,13 @@
 # kv_library, kv_program, kv_test: one way to declare a target, with the project's flags.
 add_library(kv_flags INTERFACE)
-target_compile_options(kv_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers)
+if(MSVC)
+  # Warnings are no errors there: nobody has seen them yet. bigobj: many COMDAT sections.
+  target_compile_options(kv_flags INTERFACE /W3 /utf-8 /bigobj /EHsc /permissive- /Zc:__cplusplus)
+  target_compile_definitions(kv_flags INTERFACE _WIN32_WINNT=0x0A00 WINVER=0x0A00 NOMINMAX
+    WIN32_LEAN_AND_MEAN _CRT_SECURE_NO_WARNINGS)
+else()
+  target_compile_options(kv_flags INTERFACE -Wall -Wextra -Werror -Wno-missing-field-initializers)
+endif()
 target_include_directories(kv_flags INTERFACE ${CMAKE_SOURCE_DIR})
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_compile_options(kv_flags INTERFACE -Wthread-safety -Werror=thread-safety)

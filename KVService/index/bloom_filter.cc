@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "KVCommon/status_macros.h"
+#include "absl/numeric/int128.h"
 
 namespace kvstore {
 
@@ -40,7 +41,7 @@ struct BloomFilter::Layer {
         table(std::make_unique<Line[]>(lines)) {}
 
   Line& LineOf(uint64_t key) const {
-    return table[static_cast<uint64_t>((static_cast<unsigned __int128>(key) * lines) >> 64)];
+    return table[absl::Uint128High64(absl::uint128(key) * lines)];
   }
 
   // Visits the key's bits as a mask for each word, until `visit` says to stop.
