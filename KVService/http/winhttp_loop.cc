@@ -3,7 +3,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <iterator>
+#include <utility>
 
 #include "KVCommon/status_macros.h"
 #include "KVService/http/exchange_log.h"
@@ -113,7 +113,7 @@ void WinHttpLoop::Run() {
   while (TakeInbox()) RunDueTimers();
   EndAll();
   // WinHTTP may still write into what it has, and tell.
-  while (!running_.empty()) TakeInbox(/*to_the_end=*/true);
+  while (!exchanges_.empty()) TakeInbox(/*to_the_end=*/true);
   WinHttpCloseHandle(session_);
 }
 
@@ -201,7 +201,7 @@ void WinHttpLoop::Start(Call* call) {
   auto exchange = std::make_unique<WinHttpExchange>(call->id, call->request, &sink_);
   WinHttpExchange* const started = exchange.get();
   call->exchange = started;
-  running_.emplace(started, Running{std::move(exchange), call->endpoint});
+  exchanges_.emplace(started, std::move(exchange));
   const absl::Duration connect =
       std::min(options_.client->connect_timeout, call->request->connect_timeout);
   absl::Status status =
@@ -212,25 +212,28 @@ void WinHttpLoop::Start(Call* call) {
 void WinHttpLoop::OnEvent(const WinHttpEvent& event) {
   WinHttpExchange* const exchange = event.exchange;
   std::optional<absl::StatusOr<HttpResponse>> end = exchange->OnEvent(event);
-  if (exchange->closed()) return Release(exchange);
+  if (exchange->closed()) {
+    exchanges_.erase(exchange);
+    return;
+  }
   if (!end) return;
   Call* const call = calls_.at(exchange->call()).get();
   if (exchange->StaleConnection() && call->begun < kMaxBeginnings) {
     call->sends += exchange->sends();
-    exchange->Close();
+    Close(call);
     return Start(call);
   }
   if (end->ok()) (*end)->sends += call->sends;
   End(call->id, *std::move(end));
 }
 
-// Its connection is free, or gone.
-void WinHttpLoop::Release(WinHttpExchange* exchange) {
-  const auto it = running_.find(exchange);
-  const std::string endpoint = it->second.endpoint;
-  running_.erase(it);
-  --endpoints_.at(endpoint).active;
-  StartNext(endpoint);
+// Its connection is free, or about to go: others need not wait for WinHTTP to be done with it,
+// which keeps to the most connections by itself.
+void WinHttpLoop::Close(Call* call) {
+  WinHttpExchange* const exchange = std::exchange(call->exchange, nullptr);
+  exchange->Close();
+  if (exchange->closed()) exchanges_.erase(exchange);
+  --endpoints_.at(call->endpoint).active;
 }
 
 void WinHttpLoop::End(uint64_t id, absl::StatusOr<HttpResponse> result) {
@@ -240,13 +243,12 @@ void WinHttpLoop::End(uint64_t id, absl::StatusOr<HttpResponse> result) {
   calls_.erase(it);
   timers_.erase(TimerKey{call->deadline, id});
   if (call->exchange != nullptr) {
-    call->exchange->Close();
-    if (call->exchange->closed()) Release(call->exchange);
+    Close(call.get());
   } else {
     auto& waiting = endpoints_.at(call->endpoint).waiting;
     waiting.erase(std::find(waiting.begin(), waiting.end(), id));
-    StartNext(call->endpoint);
   }
+  StartNext(call->endpoint);
   if (options_.client->log) {
     options_.client->log(
         DescribeExchange(*call->request, result, absl::FromChrono(Clock::now() - call->begin)));

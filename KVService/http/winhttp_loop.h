@@ -70,12 +70,8 @@ class WinHttpLoop {
   };
   using TimerKey = std::pair<Clock::time_point, uint64_t>;  // when, and the id of the call or timer
   struct Endpoint {
-    size_t active = 0;  // exchanges that WinHTTP is not done with
+    size_t active = 0;  // exchanges that were not closed
     std::deque<uint64_t> waiting;
-  };
-  struct Running {
-    std::unique_ptr<WinHttpExchange> exchange;
-    std::string endpoint;
   };
   // What other threads ask for, and WinHTTP's tell.
   struct Inbox {
@@ -96,7 +92,7 @@ class WinHttpLoop {
   void StartNext(const std::string& endpoint);
   void Start(Call* call);
   void OnEvent(const WinHttpEvent& event);
-  void Release(WinHttpExchange* exchange);
+  void Close(Call* call);
   void End(uint64_t id, absl::StatusOr<HttpResponse> result);
   void EndAll();
   Clock::time_point NextTurn() const;
@@ -112,7 +108,8 @@ class WinHttpLoop {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 
   absl::flat_hash_map<uint64_t, std::unique_ptr<Call>> calls_;
-  absl::flat_hash_map<WinHttpExchange*, Running> running_;
+  // Those of calls, and those that are closed and that WinHTTP is not done with.
+  absl::flat_hash_map<WinHttpExchange*, std::unique_ptr<WinHttpExchange>> exchanges_;
   absl::flat_hash_map<std::string, Endpoint> endpoints_;
   std::map<TimerKey, Timer> timers_;
 
