@@ -128,7 +128,8 @@ void BlobLog::Run() {
       absl::MutexLock lock(&mutex_);
       polled_ = options_.now();
     }
-    if (status.ok()) status = AppendQueued();
+    // Be it that reading did not come through: what this process knows alone dies with it.
+    status.Update(AppendQueued());
     // Files that are gone were compacted while we looked away. From one that was slow or out of
     // reach we go on where we were: one who begins anew each time may never come to its end.
     if (!status.ok() && !IsPassing(status)) open_ = false;
@@ -326,7 +327,8 @@ absl::Status BlobLog::OnCompacted(size_t at) {
 }
 
 absl::Status BlobLog::AppendQueued() {
-  if (!open_) return absl::OkStatus();
+  // It takes no more than to know the youngest generation: whatever comes to one is read.
+  if (!open_ && tails_.empty()) return absl::OkStatus();
   for (;;) {
     std::string payload;
     std::vector<Queued> batch;
