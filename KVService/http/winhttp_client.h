@@ -4,6 +4,7 @@
 // threads leave word of each step there; all else happens on that thread.
 //
 // Of the options, dns_cache, max_idle and multi_nic are not kept to: WinHTTP and the system decide.
+// stats() is all zeros: WinHTTP does not tell of its connections.
 #ifndef KVSERVICE_HTTP_WINHTTP_CLIENT_H_
 #define KVSERVICE_HTTP_WINHTTP_CLIENT_H_
 
