@@ -282,6 +282,8 @@ absl::Status AzureBlobStore::ListUntil(const std::shared_ptr<Cancellation>& end,
   }
   absl::MutexLock lock(&mutex_);
   --pending_;
+  // As a store error it would look like the storage's.
+  if (end != nullptr && end->cancelled()) return absl::CancelledError("the listing");
   return azure::AsStoreError(std::move(status));
 }
 
