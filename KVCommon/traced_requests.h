@@ -20,6 +20,7 @@ struct TracedRequest {
   SpanId span{};            // that the asked one was told
   std::string_view method;  // of HTTP; static storage
   std::string host;
+  uint16_t port = 0;    // 0: not known
   int status = 0;       // of HTTP; 0: no answer
   int attempt = 1;      // 1, 2… of the same request
   int64_t from_us = 0;  // since the call came

@@ -32,9 +32,4 @@ absl::Status CheckRequest(const HttpRequest& request) {
   return absl::OkStatus();
 }
 
-std::string EndpointOf(const std::string& url) {
-  const size_t scheme = url.find("://");
-  return url.substr(0, url.find_first_of("/?#", scheme == std::string::npos ? 0 : scheme + 3));
-}
-
 }  // namespace kvstore::http

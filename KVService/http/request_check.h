@@ -2,8 +2,6 @@
 #ifndef KVSERVICE_HTTP_REQUEST_CHECK_H_
 #define KVSERVICE_HTTP_REQUEST_CHECK_H_
 
-#include <string>
-
 #include "KVService/http/http_client.h"
 #include "absl/status/status.h"
 
@@ -11,9 +9,6 @@ namespace kvstore::http {
 
 // INVALID_ARGUMENT for what must not reach the wire: a header that would end the line.
 absl::Status CheckRequest(const HttpRequest& request);
-
-// Scheme, host and port: what connections are counted by.
-std::string EndpointOf(const std::string& url);
 
 }  // namespace kvstore::http
 

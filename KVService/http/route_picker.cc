@@ -5,17 +5,6 @@
 
 namespace kvstore::http {
 
-std::string HostOf(std::string_view url) {
-  const size_t scheme = url.find("://");
-  if (scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
-  url = url.substr(0, url.find_first_of("/?#"));
-  if (const size_t user = url.rfind('@'); user != std::string_view::npos) {
-    url.remove_prefix(user + 1);
-  }
-  if (!url.empty() && url[0] == '[') return std::string(url.substr(1, url.find(']') - 1));
-  return std::string(url.substr(0, url.find(':')));
-}
-
 void RoutePicker::Pick(Route* route, absl::Time now) {
   if (sources_ == nullptr) return;
   const std::vector<std::string>& failed = route->failed;

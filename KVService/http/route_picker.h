@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "KVService/http/source_addresses.h"
@@ -25,11 +24,7 @@ struct Route {
   bool picked = false;              // between Pick and Release
 };
 
-// The host in a URL (or of a proxy's "host:port"), without brackets; what comes of text that is no
-// URL is no host.
-std::string HostOf(std::string_view url);
-
-// Spreads the requests of one event loop evenly: each takes the address that has the fewest under
+// Spreads the requests of one loop evenly: each takes the address that has the fewest under
 // way, of these the one that was used longest ago. Since so many connections of each address are
 // kept as it needed at most, they are reused. Not thread-safe; SourceAddresses, of all loops, is.
 class RoutePicker {

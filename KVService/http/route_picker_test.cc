@@ -158,14 +158,5 @@ TEST_F(RoutePickerTest, FollowsTheListOfInterfaces) {
   EXPECT_FALSE(picker_.Lost(route));
 }
 
-TEST(HostOfTest, IsWhatTheConnectionGoesTo) {
-  EXPECT_EQ(HostOf("https://account.blob.example:8080/c/b?x=1"), "account.blob.example");
-  EXPECT_EQ(HostOf("http://user:p@10.0.0.1/"), "10.0.0.1");
-  EXPECT_EQ(HostOf("http://[fd00::1]:80/x:y@z"), "fd00::1");
-  EXPECT_EQ(HostOf("proxy:3128"), "proxy");
-  EXPECT_EQ(HostOf("http://host?at=@x"), "host");
-  for (const char* odd : {"", "://", "http://[", "["}) EXPECT_EQ(HostOf(odd), "") << odd;
-}
-
 }  // namespace
 }  // namespace kvstore::http

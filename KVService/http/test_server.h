@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <functional>
+#include <future>
 #include <map>
 #include <string>
 #include <thread>
@@ -86,6 +87,23 @@ class TestServer {
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<int> sockets_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Answers every request with 200 once it is open.
+class Gate {
+ public:
+  void Open() { go_.set_value(); }
+  // For one server; outlives it.
+  TestServer::Handler handler() {
+    return [this](const TestRequest&, TestConnection& connection) {
+      gone_.wait();
+      connection.Reply(200, "");
+    };
+  }
+
+ private:
+  std::promise<void> go_;
+  const std::shared_future<void> gone_ = go_.get_future().share();
 };
 
 }  // namespace kvstore::testing

@@ -8,8 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "KVService/http/curl_http_client.h"
 #include "KVService/http/http_client.h"
+#include "KVService/http/http_client_options.h"
 #include "KVService/http/response_builder.h"
 #include "KVService/http/route_picker.h"
 #include "absl/status/status.h"

@@ -106,9 +106,9 @@ TEST(SpanJson, RequestsElsewhereAreSpansOfAClient) {
   origin->trace = *ParseTraceparent(kTrace);
   origin->tracestate = "congo=t61,rojo=00f";
   call.record.origin = origin;
-  call.requests = {{{1}, "GET", "host:10000", 503, 1, 10, 200},
-                   {{2}, "GET", "host:10000", 200, 2, 300, 400},
-                   {{3}, "PUT", "host", 0, 1, 500, 99'999}};
+  call.requests = {{{1}, "GET", "host", 10'000, 503, 1, 10, 200},
+                   {{2}, "GET", "host", 10'000, 200, 2, 300, 400},
+                   {{3}, "PUT", "host", 443, 0, 1, 500, 99'999}};
   EXPECT_EQ(call.spans(), 4u);
   const Json spans = SpansOf(EncodeSpans({}, {call}));
   ASSERT_EQ(spans.size(), 4u);
@@ -119,7 +119,8 @@ TEST(SpanJson, RequestsElsewhereAreSpansOfAClient) {
   EXPECT_EQ(spans[1]["kind"], 3);
   EXPECT_EQ(spans[1]["attributes"].dump(),
             R"([{"key":"http.request.method","value":{"stringValue":"GET"}},)"
-            R"({"key":"server.address","value":{"stringValue":"host:10000"}},)"
+            R"({"key":"server.address","value":{"stringValue":"host"}},)"
+            R"({"key":"server.port","value":{"intValue":"10000"}},)"
             R"({"key":"http.response.status_code","value":{"intValue":"503"}}])");
   EXPECT_TRUE(spans[1].contains("status"));
   EXPECT_FALSE(spans[2].contains("status"));

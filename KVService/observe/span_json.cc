@@ -69,6 +69,7 @@ bool IsFailure(int http_status) {
 
 Json RequestAttributes(const TracedRequest& request) {
   Json list = {Text("http.request.method", request.method), Text("server.address", request.host)};
+  if (request.port != 0) list.push_back(Number("server.port", request.port));
   if (request.status != 0) list.push_back(Number("http.response.status_code", request.status));
   if (request.attempt > 1) {
     list.push_back(Number("http.request.resend_count", request.attempt - 1));

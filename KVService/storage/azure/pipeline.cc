@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "KVService/http/url_parts.h"
 #include "KVService/storage/azure/crypto.h"
 #include "absl/random/random.h"
 #include "absl/time/clock.h"
@@ -18,12 +19,6 @@ ConcurrencyLimit::Outcome OutcomeOf(Verdict verdict, bool answered) {
   if (verdict == Verdict::kThrottled) return ConcurrencyLimit::Outcome::kThrottled;
   return verdict == Verdict::kFinal && answered ? ConcurrencyLimit::Outcome::kSuccess
                                                 : ConcurrencyLimit::Outcome::kOther;
-}
-
-std::string HostAndPort(const std::string& url) {
-  const size_t scheme = url.find("://");
-  const size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
-  return url.substr(begin, url.find_first_of("/?#", begin) - begin);
 }
 
 double Random() {
@@ -127,8 +122,9 @@ void Pipeline::Trace(const Op& op, const absl::StatusOr<HttpResponse>& result) {
   const HttpRequest& request = op.request;
   if (request.origin == nullptr || request.origin->requests == nullptr) return;
   TracedRequests& requests = *request.origin->requests;
-  requests.Add({op.span, HttpMethodName(request.method), HostAndPort(request.url),
-                result.ok() ? result->status : 0, op.attempt, op.began_us, requests.now_us()});
+  requests.Add({op.span, HttpMethodName(request.method), http::HostOf(request.url),
+                http::PortOf(request.url), result.ok() ? result->status : 0, op.attempt,
+                op.began_us, requests.now_us()});
 }
 
 void Pipeline::Exchanged(std::unique_ptr<Op> op, absl::StatusOr<HttpResponse> result) {
