@@ -188,25 +188,22 @@ MetricFamilies QueueMetrics(const LocalQueues* disk, const TieredStats* tier,
                        MetricType::kGauge,
                        {},
                        {}};
-  const auto add = [&](const char* queue, uint64_t waits, uint64_t runs) {
-    waiting.samples.push_back({{{"queue", queue}}, static_cast<double>(waits)});
-    running.samples.push_back({{{"queue", queue}}, static_cast<double>(runs)});
+  const auto add = [&](const char* queue, const QueueLoad& load) {
+    waiting.samples.push_back({{{"queue", queue}}, static_cast<double>(load.waiting)});
+    running.samples.push_back({{{"queue", queue}}, static_cast<double>(load.running)});
   };
   if (disk != nullptr) {
-    const auto add_load = [&](const char* queue, const LocalQueues::Load& load) {
-      add(queue, load.waiting, load.running);
-    };
-    add_load("disk_read", disk->reads);
-    add_load("disk_device_read", disk->device);
-    add_load("disk_write", disk->writes);
-    add_load("disk_commit", disk->commits);
-    add_load("disk_delete", disk->deletes);
+    add("disk_read", disk->reads);
+    add("disk_device_read", disk->device);
+    add("disk_write", disk->writes);
+    add("disk_commit", disk->commits);
+    add("disk_delete", disk->deletes);
   }
   if (tier != nullptr) {
     const uint64_t running_uploads = std::min(tier->running_uploads, tier->pending_blobs);
-    add("upload", tier->pending_blobs - running_uploads, running_uploads);
+    add("upload", {tier->pending_blobs - running_uploads, running_uploads});
   }
-  if (http != nullptr) add("http", http->waiting, http->running);
+  if (http != nullptr) add("http", {http->waiting, http->running});
   return {std::move(waiting), std::move(running)};
 }
 

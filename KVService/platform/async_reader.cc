@@ -23,7 +23,7 @@ class BlockingReader : public AsyncReader {
     std::move(done)(std::move(status));
   }
   void Shutdown() override {}
-  Load load() const override {
+  QueueLoad load() const override {
     absl::MutexLock lock(&mutex_);
     return {static_cast<size_t>(tickets_ - turn_), running_};
   }

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "KVService/platform/file.h"
+#include "KVService/platform/queue_load.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -42,12 +43,8 @@ class AsyncReader {
   // thread at a time. REQUIRES: not from a `done`.
   virtual void Shutdown() = 0;
 
-  // Reads that wait for their turn, and those that the disk has. Thread-safe.
-  struct Load {
-    size_t waiting = 0;
-    size_t running = 0;
-  };
-  virtual Load load() const = 0;
+  // Of reads; the disk has those that run. Thread-safe.
+  virtual QueueLoad load() const = 0;
 
   // For the log: "io_uring" or "threads".
   virtual const char* name() const = 0;

@@ -45,7 +45,7 @@ void ThreadPool::Shutdown() {
   threads_.clear();
 }
 
-ThreadPool::Load ThreadPool::load() const {
+QueueLoad ThreadPool::load() const {
   absl::MutexLock lock(&mutex_);
   return {queue_.size(), running_};
 }

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "KVService/platform/queue_load.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
@@ -35,12 +36,7 @@ class ThreadPool {
   // call returns after the last task. REQUIRES: not on a thread of this pool.
   void Shutdown() ABSL_LOCKS_EXCLUDED(mutex_, join_mutex_);
 
-  // How much there is to do.
-  struct Load {
-    size_t waiting = 0;
-    size_t running = 0;
-  };
-  Load load() const ABSL_LOCKS_EXCLUDED(mutex_);
+  QueueLoad load() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Whether the caller is one of this pool's tasks.
   bool OnPoolThread() const;

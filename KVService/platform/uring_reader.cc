@@ -91,7 +91,7 @@ class UringReader : public AsyncReader {
     thread_.join();
   }
 
-  Load load() const override {
+  QueueLoad load() const override {
     absl::MutexLock lock(&mutex_);
     return {waiting_.size(), in_kernel_.load(std::memory_order_relaxed)};
   }

@@ -117,12 +117,13 @@ bool BlobLog::MayGoOn() const { return closed_ || append_now_ || PollDue(); }
 
 void BlobLog::Run() {
   for (;;) {
-    absl::Status status;
-    bool poll = false;
+    bool closing = false, poll = false;
     {
       absl::MutexLock lock(&mutex_);
-      poll = PollDue();
+      closing = closed_;
+      poll = !closing && PollDue();
     }
+    absl::Status status;
     if (poll) {
       status = open_ ? Poll() : Open();
       absl::MutexLock lock(&mutex_);
@@ -130,6 +131,7 @@ void BlobLog::Run() {
     }
     // Be it that reading did not come through: what this process knows alone dies with it.
     status.Update(AppendQueued());
+    if (closing) break;
     // Files that are gone were compacted while we looked away. From one that was slow or out of
     // reach we go on where we were: one who begins anew each time may never come to its end.
     if (!status.ok() && !IsPassing(status)) open_ = false;
@@ -138,9 +140,7 @@ void BlobLog::Run() {
     absl::MutexLock lock(&mutex_);
     mutex_.AwaitWithTimeout(absl::Condition(this, &BlobLog::MayGoOn), options_.poll);
     append_now_ = false;
-    if (closed_) break;
   }
-  AppendQueued().IgnoreError();  // what it leaves, Note has said
   Note(absl::UnavailableError("closed"));
 }
 

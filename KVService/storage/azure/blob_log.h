@@ -2,10 +2,10 @@
 // of each other's blobs without asking for each.
 //
 // Generations. Servers append to the youngest generation. One that has grown enough, or that has
-// many appends and a quarter of the size of all before it, gets a record
-// "rolled", upon which everybody goes on in the next; both are followed. When the old one has been
-// quiet for a while, a server compacts it (log_compaction.h) and deletes it, on the condition that
-// nothing was appended since: so nothing is lost, whoever races, pauses or dies.
+// many appends and a quarter of the size of all before it, gets a record "rolled", upon which
+// everybody goes on in the next; both are followed. When the old one has been quiet for a while, a
+// server compacts it (log_compaction.h) and deletes it, on the condition that nothing was appended
+// since: so nothing is lost, whoever races, pauses or dies.
 #ifndef KVSERVICE_STORAGE_AZURE_BLOB_LOG_H_
 #define KVSERVICE_STORAGE_AZURE_BLOB_LOG_H_
 
@@ -66,7 +66,7 @@ class BlobLog {
   // `lister` serves where the log has lost its beginning.
   BlobLog(std::shared_ptr<BlobContainer> container, std::string prefix, BlobLogOptions options,
           Listener listener, Lister lister);
-  // Ends what runs, within request_timeout; records that are still queued get one more try.
+  // Ends once the request that runs has, and one more try for the records that are still queued.
   ~BlobLog();
   BlobLog(const BlobLog&) = delete;
   BlobLog& operator=(const BlobLog&) = delete;
@@ -119,7 +119,7 @@ class BlobLog {
   const Lister lister_;
 
   std::vector<Tail> tails_;     // oldest first
-  uint64_t settled_bytes_ = 0;  // of the snapshot that they follow; at most, in the long run
+  uint64_t settled_bytes_ = 0;  // of the snapshot that they follow, or more where much was deleted
   bool open_ = false;
   std::thread compaction_;
   std::atomic<bool> compacting_ = false;

@@ -69,7 +69,7 @@ void Committer::Add(Commit commit) {
   waiting_.push_back(std::move(commit));
 }
 
-Committer::Load Committer::load() const {
+QueueLoad Committer::load() const {
   absl::MutexLock lock(&mutex_);
   return {waiting_.size(), running_};
 }

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "KVService/platform/queue_load.h"
 #include "KVService/storage/local/metadata.h"
 #include "KVService/storage/local/segments.h"
 #include "absl/base/thread_annotations.h"
@@ -55,12 +56,7 @@ class Committer {
   // `done` runs on the committer's thread.
   void Add(Commit commit) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Those that wait, and those that are being committed.
-  struct Load {
-    size_t waiting = 0;
-    size_t running = 0;
-  };
-  Load load() const ABSL_LOCKS_EXCLUDED(mutex_);
+  QueueLoad load() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   bool OnCommitterThread() const;
 

@@ -312,12 +312,11 @@ absl::Status LocalBlobStore::Admit(size_t limit, uint64_t put_bytes) {
 }
 
 LocalQueues LocalBlobStore::queues() const {
-  const auto load = [](const auto& of) { return LocalQueues::Load{of.waiting, of.running}; };
   LocalQueues queues;
-  queues.reads = load(readers_->load());
-  queues.device = load(async_reader_->load());
-  queues.writes = load(writers_->load());
-  if (committer_) queues.commits = load(committer_->load());
+  queues.reads = readers_->load();
+  queues.device = async_reader_->load();
+  queues.writes = writers_->load();
+  if (committer_) queues.commits = committer_->load();
   absl::MutexLock lock(&mutex_);
   queues.deletes = {deletes_.size(), running_deletes_};
   return queues;

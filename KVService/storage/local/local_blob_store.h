@@ -25,6 +25,7 @@
 
 #include "KVService/platform/async_reader.h"
 #include "KVService/platform/file.h"
+#include "KVService/platform/queue_load.h"
 #include "KVService/platform/thread_pool.h"
 #include "KVService/storage/blob_store.h"
 #include "absl/base/thread_annotations.h"
@@ -98,17 +99,12 @@ struct ScrubStats {
   uint64_t records = 0;
 };
 
-// What waits, and what is being done.
 struct LocalQueues {
-  struct Load {
-    size_t waiting = 0;
-    size_t running = 0;
-  };
-  Load reads;    // for and on its threads, whichever way they read
-  Load device;   // reads past the page cache: the disk has the running ones
-  Load writes;   // for and on its threads
-  Load commits;  // written, and to be made durable together (kBatch)
-  Load deletes;
+  QueueLoad reads;    // for and on its threads, whichever way they read
+  QueueLoad device;   // reads past the page cache: the disk has the running ones
+  QueueLoad writes;   // for and on its threads
+  QueueLoad commits;  // written, and to be made durable together (kBatch)
+  QueueLoad deletes;
 };
 
 // What Open found and put right.
