@@ -8,15 +8,39 @@
 namespace kvstore::wire {
 namespace {
 
+// Writes where there is room: what a Lookup answers is hundreds of small fields.
+class Writer {
+ public:
+  explicit Writer(char* at) : at_(at) {}
+
+  void Varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) *at_++ = static_cast<char>(value | 0x80);
+    *at_++ = static_cast<char>(value);
+  }
+  void Tag(uint32_t number, WireType type) { Varint(number << 3 | type); }
+  void Integer(uint32_t number, uint64_t value) {
+    if (value == 0) return;
+    Tag(number, kVarint);
+    Varint(value);
+  }
+  void String(uint32_t number, std::string_view text) {
+    if (text.empty()) return;
+    Tag(number, kLengthDelimited);
+    Varint(text.size());
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
+  const char* at() const { return at_; }
+
+ private:
+  char* at_;
+};
+
 void PutVarint(std::string* out, uint64_t value) {
   char bytes[kMaxVarintSize];
-  size_t size = 0;
-  while (value >= 0x80) {
-    bytes[size++] = static_cast<char>(value | 0x80);
-    value >>= 7;
-  }
-  bytes[size++] = static_cast<char>(value);
-  out->append(bytes, size);
+  Writer writer(bytes);
+  writer.Varint(value);
+  out->append(bytes, static_cast<size_t>(writer.at() - bytes));
 }
 
 // Of the largest of the values.
@@ -145,38 +169,6 @@ std::string Encode(const LookupResponse& response) {
   PutInteger(&out, 16, response.shared_store);
   return out;
 }
-
-namespace {
-
-// Writes where there is room: what a Lookup answers is hundreds of small fields.
-class Writer {
- public:
-  explicit Writer(char* at) : at_(at) {}
-
-  void Varint(uint64_t value) {
-    for (; value >= 0x80; value >>= 7) *at_++ = static_cast<char>(value | 0x80);
-    *at_++ = static_cast<char>(value);
-  }
-  void Tag(uint32_t number, WireType type) { Varint(number << 3 | type); }
-  void Integer(uint32_t number, uint64_t value) {
-    if (value == 0) return;
-    Tag(number, kVarint);
-    Varint(value);
-  }
-  void String(uint32_t number, std::string_view text) {
-    if (text.empty()) return;
-    Tag(number, kLengthDelimited);
-    Varint(text.size());
-    std::memcpy(at_, text.data(), text.size());
-    at_ += text.size();
-  }
-  const char* at() const { return at_; }
-
- private:
-  char* at_;
-};
-
-}  // namespace
 
 void EncodeFound(std::span<const FoundLocation> found, const ServerMetrics& metrics,
                  bool shared_store, std::string* out) {

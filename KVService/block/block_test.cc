@@ -135,7 +135,7 @@ TEST(LocationMemo, GivesTheLocationOfExactlyThatBlock) {
   LocationMemo memo;
   const auto expect_right = [&memo](const Asked& it) {
     const Space space = SpaceOf(it.container, it.block.partition);
-    EXPECT_EQ(memo.Encode(it.codec, it.container, it.block.partition, space, it.block.version),
+    EXPECT_EQ(memo.Encode(it.codec, it.container, it.block.partition, {space, it.block.version}),
               it.codec.Encode(it.container, it.block));
   };
   for (const Asked& other : others) {

@@ -5,18 +5,16 @@
 namespace kvstore {
 
 const LocationText& LocationMemo::Encode(const LocationCodec& codec, const Container& container,
-                                         const PartitionDigest& partition, const Space& space,
-                                         const BlockVersion& version) {
+                                         const PartitionDigest& partition, const BlockId& id) {
   entries_.GrowTo(kEntries);
   uint64_t uniform;
-  std::memcpy(&uniform, version.digest.data(), sizeof uniform);
+  std::memcpy(&uniform, id.version.digest.data(), sizeof uniform);
   Entry& entry = entries_[uniform % kEntries];
-  const BlockId id{space, version};
   if (entry.used && entry.codec == codec && entry.id == id) {
     ++hits_;
     return entry.text;
   }
-  entry = {true, codec, id, codec.Encode(container, {partition, version})};
+  entry = {true, codec, id, codec.Encode(container, {partition, id.version})};
   return entry.text;
 }
 

@@ -18,11 +18,10 @@ class LocationMemo {
   // 4 MiB.
   static constexpr size_t kEntries = 21'000;
 
-  // As codec.Encode(container, {partition, version}), for `space` = SpaceOf(container, partition).
-  // Stays until the next call.
+  // As codec.Encode(container, {partition, id.version}). Stays until the next call. REQUIRES:
+  // id.space is SpaceOf(container, partition).
   const LocationText& Encode(const LocationCodec& codec, const Container& container,
-                             const PartitionDigest& partition, const Space& space,
-                             const BlockVersion& version);
+                             const PartitionDigest& partition, const BlockId& id);
 
   uint64_t hits() const { return hits_; }
 

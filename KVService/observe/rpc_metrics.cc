@@ -123,18 +123,14 @@ MetricFamily RpcMetrics::PrefixLengths() const {
   return family;
 }
 
-MetricFamily RpcMetrics::Totals() const {
-  MetricFamily family{"kvstore_rpc_duration_seconds",
-                      "Time from a call's arrival to its answer, by method.",
-                      MetricType::kHistogram,
-                      {},
-                      {}};
+MetricFamily RpcMetrics::ByMethod(
+    const char* name, const char* help,
+    absl::FunctionRef<void(const Method&, MetricHistogram*)> add) const {
+  MetricFamily family{name, help, MetricType::kHistogram, {}, {}};
   for (size_t method = 0; method < kMethods.size(); ++method) {
     MetricHistogram& histogram =
         family.histograms.emplace_back(Histogram({{"method", std::string(kMethods[method])}}));
-    for (const Shard& shard : shards_) {
-      for (const Latency& of : shard.methods[method].total) of.AddTo(&histogram);
-    }
+    for (const Shard& shard : shards_) add(shard.methods[method], &histogram);
   }
   return family;
 }
@@ -152,20 +148,6 @@ MetricFamily RpcMetrics::TotalsByTier() const {
           {{"method", std::string(kMethods[method])}, {"tier", std::string(kTierNames[tier])}}));
       for (const Shard& shard : shards_) shard.methods[method].total[tier].AddTo(&histogram);
     }
-  }
-  return family;
-}
-
-MetricFamily RpcMetrics::StorageTimes() const {
-  MetricFamily family{"kvstore_rpc_storage_duration_seconds",
-                      "Of that, time spent waiting for the storage; 0 where RAM had the answer.",
-                      MetricType::kHistogram,
-                      {},
-                      {}};
-  for (size_t method = 0; method < kMethods.size(); ++method) {
-    MetricHistogram& histogram =
-        family.histograms.emplace_back(Histogram({{"method", std::string(kMethods[method])}}));
-    for (const Shard& shard : shards_) shard.methods[method].storage.AddTo(&histogram);
   }
   return family;
 }
@@ -214,9 +196,17 @@ MetricFamily RpcMetrics::Blocks(const char* name, const char* help,
 MetricFamilies RpcMetrics::Collect() const {
   return {
       Calls(),
-      Totals(),
+      ByMethod("kvstore_rpc_duration_seconds",
+               "Time from a call's arrival to its answer, by method.",
+               [](const Method& method, MetricHistogram* histogram) {
+                 for (const Latency& of_tier : method.total) of_tier.AddTo(histogram);
+               }),
       TotalsByTier(),
-      StorageTimes(),
+      ByMethod("kvstore_rpc_storage_duration_seconds",
+               "Of that, time spent waiting for the storage; 0 where RAM had the answer.",
+               [](const Method& method, MetricHistogram* histogram) {
+                 method.storage.AddTo(histogram);
+               }),
       TierReads(),
       PrefixLengths(),
       Bytes("kvstore_received_chunk_bytes_total", "Bytes of chunks that clients sent.", {"Write"}),

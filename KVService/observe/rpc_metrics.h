@@ -9,6 +9,7 @@
 
 #include "KVService/observe/metrics.h"
 #include "KVService/observe/rpc_record.h"
+#include "absl/functional/function_ref.h"
 
 namespace kvstore {
 
@@ -70,9 +71,10 @@ class RpcMetrics {
   static MetricHistogram Histogram(MetricLabels labels);
   MetricFamily TierReads() const;
   MetricFamily PrefixLengths() const;
-  MetricFamily Totals() const;
+  // What `add` takes of each method.
+  MetricFamily ByMethod(const char* name, const char* help,
+                        absl::FunctionRef<void(const Method&, MetricHistogram*)> add) const;
   MetricFamily TotalsByTier() const;
-  MetricFamily StorageTimes() const;
   MetricFamily Bytes(const char* name, const char* help,
                      std::initializer_list<std::string_view> methods) const;
   MetricFamily Blocks(const char* name, const char* help,

@@ -78,11 +78,10 @@ ChunkStore::LookupResult ChunkStore::Found(const Search& search,
   LookupResult result;
   result.blocks.reserve(chain.size());
   for (const MatchedBlock& block : chain) {
+    const BlockId& id = ids.emplace_back(BlockId{search.space, block.version});
     result.blocks.push_back({block.version.hash,
-                             memo.Encode(*search.codec, search.container, search.partition,
-                                         search.space, block.version),
+                             memo.Encode(*search.codec, search.container, search.partition, id),
                              uint64_t{block.footprint_kib} * 1024});
-    ids.push_back({search.space, block.version});
     handles.push_back(block.handle);
   }
   const size_t asked = search.tokens.size() / kBlockTokens;
