@@ -9,7 +9,7 @@ preset=${1:-release}
 shift || true
 scripts/init/install_deps.sh
 # What one checkout has compiled, another need not.
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros
 cmake --preset "$preset" >/dev/null
 if [ $# -gt 0 ]; then
   cmake --build --preset "$preset" --target "$@"
