@@ -70,7 +70,8 @@ absl::StatusOr<UrlParts> ParseUrl(std::string_view url) {
   const size_t end = std::min(url.find_first_of("/?#"), url.size());
   std::string_view authority = url.substr(0, end);
   parts.target = std::string(url.substr(end));
-  if (parts.target.empty() || parts.target[0] != '/') parts.target.insert(parts.target.begin(), '/');
+  if (parts.target.empty() || parts.target[0] != '/')
+    parts.target.insert(parts.target.begin(), '/');
   parts.port = parts.secure ? INTERNET_DEFAULT_HTTPS_PORT : INTERNET_DEFAULT_HTTP_PORT;
   const size_t bracket = authority.rfind(']');
   const size_t colon = authority.rfind(':');
