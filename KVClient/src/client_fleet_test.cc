@@ -20,8 +20,9 @@ using ::testing::HasSubstr;
 
 constexpr int kResourceExhausted = 8;
 
-// A call may take 30 s, and would where it waited for a server that hangs.
-constexpr absl::Duration kBeforeItsTimeout = absl::Seconds(20);
+// A call that meets a server which hangs is done within kQuiet + kPingTime and what the machine
+// makes of it.
+const absl::Duration kSoon = kThreadSanitizer ? absl::Seconds(60) : absl::Milliseconds(1500);
 
 // ThreadSanitizer takes a tenth of a second for a call: what depends on time is not tested with it.
 #define SKIP_IF_SLOW() \
@@ -91,6 +92,14 @@ class Fleet3 : public ::testing::Test {
       absl::SleepFor(absl::Milliseconds(10));
     }
     return false;
+  }
+
+  bool AwaitUp(size_t server, absl::Duration time) {
+    const absl::Time deadline = absl::Now() + time;
+    while (!client_->stats().servers[server].up && absl::Now() < deadline) {
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    return client_->stats().servers[server].up;
   }
 
   absl::Mutex mutex_;
@@ -211,7 +220,7 @@ TEST_F(Fleet3, ADeadServerIsLeftAtOnceAndTakenBack) {
   for (const auto& answer : client_->StreamingRead(LocationsOf(*found), room.spans)) {
     EXPECT_TRUE(answer.found) << answer.status;
   }
-  EXPECT_LT(absl::Now() - start, kBeforeItsTimeout);
+  EXPECT_LT(absl::Now() - start, kSoon);
   EXPECT_THAT(log(), HasSubstr("server " + servers_[home].address() + " is unavailable"));
   EXPECT_FALSE(client_->stats().servers[home].up);
   EXPECT_EQ(client_->stats().servers[home].times_left, 1u);
@@ -248,27 +257,35 @@ TEST_F(Fleet3, EveryCallStreamAndPingSaysWhoCalls) {
   EXPECT_EQ(all, std::set<std::string>{"Bearer of-the-fleet"});
 }
 
-TEST_F(Fleet3, ACallToAServerThatHangsGoesElsewhere) {
+TEST_F(Fleet3, ACallToAServerThatHangsGoesElsewhereWithinASecond) {
   SKIP_IF_SLOW();
   const size_t home = HomeOf("p");
   ASSERT_LT(home, 3u);
-  servers_[home].Hang(true);
-  const auto timed = [](const char* what, auto call) {
+  const TestBlocks blocks(8, kLargeBlock);
+  const auto time_of = [](auto call) {
     const absl::Time start = absl::Now();
     call();
-    EXPECT_LT(absl::Now() - start, kBeforeItsTimeout) << what;
+    return absl::Now() - start;
   };
-  timed("Write", [&] {
-    const TestBlocks blocks(8, kLargeBlock);
-    EXPECT_TRUE(client_->WritePrompt("p", TestTokens(8), 0, blocks.spans).ok());
-  });
+  absl::Duration write = absl::InfiniteDuration(), lookup = write;
+  // The machine may have been busy with something else: that says nothing of the client.
+  for (int tries = 0; tries < 3 && std::max(write, lookup) >= kSoon; ++tries) {
+    servers_[home].Hang(true);
+    write = time_of([&] {
+      EXPECT_TRUE(client_->WritePrompt("p", TestTokens(8, tries), 0, blocks.spans).ok());
+    });
+    EXPECT_EQ(client_->stats().servers[home].times_left, tries + 1u);
+    lookup = time_of([&] { EXPECT_TRUE(client_->Lookup("p", TestTokens(2)).ok()); });
+    servers_[home].Hang(false);
+    EXPECT_TRUE(AwaitUp(home, absl::Seconds(10)));
+  }
+  EXPECT_LT(write, kSoon);
+  EXPECT_LT(lookup, kSoon);
   EXPECT_THAT(log(), HasSubstr("does not answer a ping"));
-  timed("Lookup", [&] { EXPECT_TRUE(client_->Lookup("p", TestTokens(2)).ok()); });
-  servers_[home].Hang(false);
-  EXPECT_TRUE(AwaitLog("answers again", absl::Seconds(10)));
+  EXPECT_THAT(log(), HasSubstr("answers again"));
 }
 
-TEST_F(Fleet3, AStreamOfAServerThatHangsGoesElsewhere) {
+TEST_F(Fleet3, AStreamOfAServerThatHangsGoesElsewhereWithinASecond) {
   SKIP_IF_SLOW();
   for (FakeServer& server : servers_) server.DelayReads(3000);  // and pings are answered
   // A server that works on it, for all that one knows, is not left.
@@ -288,7 +305,7 @@ TEST_F(Fleet3, AStreamOfAServerThatHangsGoesElsewhere) {
   for (const auto& answer : client_->StreamingRead(many, more.spans)) {
     EXPECT_TRUE(answer.status.ok()) << answer.status;
   }
-  EXPECT_LT(absl::Now() - start, kBeforeItsTimeout);
+  EXPECT_LT(absl::Now() - start, kSoon);
 }
 
 TEST_F(Fleet3, ShortDeadlinesHideNoServerThatHangs) {
@@ -303,6 +320,7 @@ TEST_F(Fleet3, ShortDeadlinesHideNoServerThatHangs) {
     ok = client_->Lookup("p", TestTokens(1), {}, soon).ok();
   }
   EXPECT_TRUE(ok);
+  EXPECT_LT(absl::Now() - start, kSoon);
   servers_[home].Hang(false);
 }
 
@@ -311,7 +329,7 @@ TEST_F(Fleet3, WhereAllAreGoneTheErrorSaysSoAndTheFirstThatReturnsIsUsed) {
   const absl::Time start = absl::Now();
   const auto none = client_->Lookup("p", TestTokens(1));
   EXPECT_EQ(none.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_LT(absl::Now() - start, kBeforeItsTimeout);
+  EXPECT_LT(absl::Now() - start, kSoon + absl::Seconds(20));
   servers_[2].Start();
   const absl::Time deadline = absl::Now() + absl::Seconds(20);
   bool found = false;
@@ -390,13 +408,13 @@ TEST_F(HedgingFleet3, AReadThatTakesLongIsSentToAnotherAndTheLoserTouchesNothing
       ASSERT_TRUE(client_->Read(found->locations[i].location, room.spans[0]).found);
     }
   }
-  servers_[0].DelayReads(10'000);
+  servers_[0].DelayReads(2000);
   for (size_t i = 0; i < kBlocks; ++i) {
     TestRoom room(1, 1000);
     const absl::Time start = absl::Now();
     const auto answer = client_->Read(found->locations[i].location, room.spans[0]);
     ASSERT_TRUE(answer.found) << answer.status;
-    EXPECT_LT(absl::Now() - start, absl::Seconds(8));
+    EXPECT_LT(absl::Now() - start, absl::Milliseconds(1500));
     ASSERT_EQ(std::memcmp(room.bytes[0].data(), blocks.bytes[i].data(), answer.bytes), 0);
   }  // and ASan would tell of a late write to a room that is gone
   uint64_t sent = 0, won = 0;

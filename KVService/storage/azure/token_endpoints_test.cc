@@ -220,12 +220,12 @@ TEST_P(TokenEndpointsTest, ASlowEndpointDoesNotHoldARequestBeyondItsDeadline) {
     connection.Close();
   });
   TokenCacheOptions options;
-  options.attempt_timeout = absl::Seconds(4);
+  options.attempt_timeout = absl::Seconds(1);
   options.retry.max_attempts = 1;
   const auto cache = Make(server.Url(), options);
   const absl::Time begin = absl::Now();
   EXPECT_TRUE(absl::IsDeadlineExceeded(Get(*cache, absl::Milliseconds(50)).status()));
-  EXPECT_LT(absl::Now() - begin, options.attempt_timeout);
+  EXPECT_LT(absl::Now() - begin, absl::Milliseconds(900));
   // One who has the time hears from the endpoint, or what is known of it.
   const absl::Status status = Get(*cache).status();
   EXPECT_FALSE(status.ok());
@@ -368,7 +368,7 @@ TEST_P(ManagedIdentityTest, AMachineWithoutTheServiceLearnsItOnce) {
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
     EXPECT_NE(status.message().find("configure another credential"), std::string::npos);
   }
-  EXPECT_LT(absl::Now() - begin, options.first_rest);
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(2));
 }
 
 // Off Azure a firewall may drop what is sent there: a listener whose queue is full does the same.
@@ -392,12 +392,11 @@ TEST_P(ManagedIdentityTest, AnAddressThatSwallowsConnectionsHoldsNobodyLong) {
   options.imds_connect_timeout = absl::Milliseconds(300);
   const auto cache = TokenCache::Make(&http_, MakeManagedIdentitySource({&http_}, options));
   const absl::Time begin = absl::Now();
-  constexpr int kAsked = 40;
-  for (int i = 0; i < kAsked; ++i) {
+  for (int i = 0; i < 10; ++i) {
     const absl::Status status = Get(*cache).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   }
-  EXPECT_LT(absl::Now() - begin, kAsked * options.imds_connect_timeout / 2);
+  EXPECT_LT(absl::Now() - begin, absl::Seconds(2));
   for (int socket : queued) ::close(socket);
   ::close(listener);
 }

@@ -28,13 +28,6 @@ constexpr size_t kEnds = 6;
 // Of what RocksDB appends to: with its length damaged the last record looks like one that was cut
 // off.
 constexpr size_t kLastRecords = 160;
-// Opening a store takes long under ThreadSanitizer, and its threads do the same whichever byte it
-// is.
-#ifdef __SANITIZE_THREAD__
-constexpr size_t kEvery = 6;
-#else
-constexpr size_t kEvery = 1;
-#endif
 
 // Where syncs cost nothing, if there is such a place: thousands of stores are opened.
 fs::path FastPlace() {
@@ -112,7 +105,7 @@ class LocalRotTest : public ::testing::Test {
     if (exhaustive != nullptr && file.string().find(exhaustive) == std::string::npos) return {};
     if (size <= kSmallFile || exhaustive != nullptr) {
       for (size_t at = 0; at < size; ++at) positions.insert(at);
-      return Thinned(positions);
+      return positions;
     }
     for (size_t at = 0; at < kEnds; ++at) {
       positions.insert(at);
@@ -123,11 +116,6 @@ class LocalRotTest : public ::testing::Test {
     }
     for (size_t i = 0; i < kSamples; ++i) positions.insert(random_() % size);
     if (file.extension() == ".seg") AddRecordParts(file, size, positions);
-    return Thinned(positions);
-  }
-
-  static std::set<size_t> Thinned(std::set<size_t> positions) {
-    std::erase_if(positions, [n = size_t{0}](size_t) mutable { return n++ % kEvery != 0; });
     return positions;
   }
 
