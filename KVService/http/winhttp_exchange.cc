@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "KVService/http/exchange_log.h"
+#include "KVService/http/url_parts.h"
 #include "KVService/platform/windows_error.h"
 
 namespace kvstore::http {
@@ -54,43 +57,34 @@ std::string ReasonOf(DWORD error) {
   }
 }
 
-}  // namespace
+// Where a URL leads.
+struct UrlParts {
+  bool secure = false;
+  std::string host;  // without brackets
+  INTERNET_PORT port = 0;
+  std::string target;  // path and query, as they are
+};
 
 absl::StatusOr<UrlParts> ParseUrl(std::string_view url) {
-  const absl::Status malformed = absl::InvalidArgumentError("the URL is malformed");
   UrlParts parts;
-  if (url.substr(0, 8) == "https://") {
-    parts.secure = true;
-    url.remove_prefix(8);
-  } else if (url.substr(0, 7) == "http://") {
-    url.remove_prefix(7);
-  } else {
+  parts.secure = url.starts_with("https://");
+  if (!parts.secure && !url.starts_with("http://")) {
     return absl::InvalidArgumentError("the URL's scheme is neither http nor https");
   }
-  const size_t end = std::min(url.find_first_of("/?#"), url.size());
-  std::string_view authority = url.substr(0, end);
-  parts.target = std::string(url.substr(end));
-  if (parts.target.empty() || parts.target[0] != '/')
-    parts.target.insert(parts.target.begin(), '/');
-  parts.port = parts.secure ? INTERNET_DEFAULT_HTTPS_PORT : INTERNET_DEFAULT_HTTP_PORT;
-  const size_t bracket = authority.rfind(']');
-  const size_t colon = authority.rfind(':');
-  if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
-    const std::string_view port = authority.substr(colon + 1);
-    const auto [rest, error] = std::from_chars(port.data(), port.data() + port.size(), parts.port);
-    if (error != std::errc() || rest != port.data() + port.size()) return malformed;
-    authority = authority.substr(0, colon);
+  const std::string endpoint = EndpointOf(url);
+  parts.host = HostOf(url);
+  parts.port = PortOf(url);
+  parts.target = std::string(url.substr(endpoint.size()));
+  if (!parts.target.starts_with('/')) parts.target.insert(parts.target.begin(), '/');
+  if (parts.host.empty() || parts.port == 0 || endpoint.find('@') != std::string::npos ||
+      parts.host.find_first_of("[] ") != std::string::npos || !IsAscii(parts.host) ||
+      !IsAscii(parts.target)) {
+    return absl::InvalidArgumentError("the URL is malformed");
   }
-  if (!authority.empty() && authority.front() == '[' && authority.back() == ']') {
-    authority = authority.substr(1, authority.size() - 2);
-  }
-  if (authority.empty() || authority.find_first_of("@[] ") != std::string_view::npos ||
-      !IsAscii(authority) || !IsAscii(parts.target)) {
-    return malformed;
-  }
-  parts.host = std::string(authority);
   return parts;
 }
+
+}  // namespace
 
 HINTERNET OpenWinHttpSession(const std::string& proxy, size_t max_connections) {
   std::wstring through;

@@ -31,15 +31,6 @@ struct WinHttpEvent {
   DWORD value = 0;   // bytes read, an error, or flags
 };
 
-// Where a URL leads.
-struct UrlParts {
-  bool secure = false;
-  std::string host;  // without brackets
-  INTERNET_PORT port = 0;
-  std::string target;  // path and query, as they are
-};
-absl::StatusOr<UrlParts> ParseUrl(std::string_view url);
-
 // A session with the settings that all exchanges share. Null where WinHTTP refuses; see
 // GetLastError.
 HINTERNET OpenWinHttpSession(const std::string& proxy, size_t max_connections);
