@@ -355,11 +355,10 @@ class Http2TortureTest(unittest.TestCase):
     def test_floods_of_pings(self):
         with self.connect() as pinger:
             self.flood(pinger, (frame(PING, 0, 0, b"%8d" % i) * 1000 for i in range(100)))
-            # Pings that nothing was asked between: the server ends such a connection when it comes to
-            # them. What it has not read is no more than the sockets' buffers hold.
-            end = time.monotonic() + PATIENCE_S
-            while pinger.send(frame(PING, 0, 0, b"more....") * 1000):
-                self.assertLess(time.monotonic(), end, "the server takes pings without end")
+            # The server ends the connection for these alone. Further pings would say little: of them the
+            # kernel takes thousands before it learns of that.
+            for _ in pinger.frames():
+                pass
 
     def test_floods_of_settings_that_nobody_takes_the_answers_of(self):
         flooder = self.connect(receive_buffer=4096)
