@@ -75,6 +75,7 @@ class Connection:
         self.socket.settimeout(PATIENCE_S)
         self.socket.connect(("127.0.0.1", server.port))
         self.received = b""
+        self.farewell = b""  # why the server ends the connection, as it says
         self.send(opening)
 
     def send(self, data):
@@ -93,6 +94,8 @@ class Connection:
                 if len(self.received) >= 9 + length:
                     kind, flags, stream = struct.unpack(">BBI", self.received[3:9])
                     payload, self.received = self.received[9:9 + length], self.received[9 + length:]
+                    if kind == GOAWAY:
+                        self.farewell = payload[8:]
                     yield kind, flags, stream, payload
                     continue
             try:
@@ -359,6 +362,7 @@ class Http2TortureTest(unittest.TestCase):
             # kernel takes thousands before it learns of that.
             for _ in pinger.frames():
                 pass
+            self.assertEqual(pinger.farewell, b"too_many_pings")
 
     def test_floods_of_settings_that_nobody_takes_the_answers_of(self):
         flooder = self.connect(receive_buffer=4096)
