@@ -13,11 +13,31 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);
 
-constexpr uint64_t kThreeBytes = uint64_t{1} << 21;
+constexpr uint64_t kThreeBytes = uint64_t{1} << (7 * kSmallVarintSize);
 
 std::byte* PutAny(std::byte* at, uint64_t value) {
   for (; value >= 0x80; value >>= 7) *at++ = static_cast<std::byte>(value | 0x80);
   *at++ = static_cast<std::byte>(value);
+  return at;
+}
+
+template <bool small_only>
+std::byte* PutOneByOne(std::byte* at, std::span<const uint64_t> values) {
+  for (const uint64_t value : values) {
+    if (value >= kThreeBytes) {
+      if (small_only) return nullptr;
+      at = PutAny(at, value);
+      continue;
+    }
+    // Without a branch on the size, which nobody could predict.
+    const auto low = static_cast<uint32_t>(value);
+    const uint32_t second = low >= 1u << 7;
+    const uint32_t third = low >= 1u << 14;
+    const uint32_t bytes =
+        (low & 0x7f) | second << 7 | (low & 0x3f80) << 1 | third << 15 | (low & 0x1fc000) << 2;
+    std::memcpy(at, &bytes, sizeof(bytes));
+    at += 1 + second + third;
+  }
   return at;
 }
 
@@ -44,12 +64,19 @@ constexpr auto kPackings = [] {
   return packings;
 }();
 
+bool HasSsse3() {
+  static const bool has = __builtin_cpu_supports("ssse3");
+  return has;
+}
+
+template <bool small_only>
 __attribute__((target("ssse3"))) std::byte* PutByFours(std::byte* at,
                                                        std::span<const uint64_t> values) {
   size_t i = 0;
   for (; i + 4 <= values.size(); i += 4) {
     const uint64_t* const four = &values[i];
     if ((four[0] | four[1] | four[2] | four[3]) >= kThreeBytes) {
+      if (small_only) return nullptr;
       for (size_t k = 0; k < 4; ++k) at = PutAny(at, four[k]);
       continue;
     }
@@ -71,7 +98,7 @@ __attribute__((target("ssse3"))) std::byte* PutByFours(std::byte* at,
     _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm_shuffle_epi8(bytes, from));
     at += packing.size;
   }
-  return PutVarintsPortably(at, values.subspan(i));
+  return PutOneByOne<small_only>(at, values.subspan(i));
 }
 #endif
 
@@ -79,28 +106,20 @@ __attribute__((target("ssse3"))) std::byte* PutByFours(std::byte* at,
 
 std::byte* PutVarints(std::byte* at, std::span<const uint64_t> values) {
 #ifdef KV_SSSE3
-  static const bool ssse3 = __builtin_cpu_supports("ssse3");
-  if (ssse3) return PutByFours(at, values);
+  if (HasSsse3()) return PutByFours<false>(at, values);
 #endif
   return PutVarintsPortably(at, values);
 }
 
+std::byte* PutSmallVarints(std::byte* at, std::span<const uint64_t> values) {
+#ifdef KV_SSSE3
+  if (HasSsse3()) return PutByFours<true>(at, values);
+#endif
+  return PutOneByOne<true>(at, values);
+}
+
 std::byte* PutVarintsPortably(std::byte* at, std::span<const uint64_t> values) {
-  for (const uint64_t value : values) {
-    if (value >= kThreeBytes) {
-      at = PutAny(at, value);
-      continue;
-    }
-    // Without a branch on the size, which nobody could predict.
-    const auto low = static_cast<uint32_t>(value);
-    const uint32_t second = low >= 1u << 7;
-    const uint32_t third = low >= 1u << 14;
-    const uint32_t bytes =
-        (low & 0x7f) | second << 7 | (low & 0x3f80) << 1 | third << 15 | (low & 0x1fc000) << 2;
-    std::memcpy(at, &bytes, sizeof(bytes));
-    at += 1 + second + third;
-  }
-  return at;
+  return PutOneByOne<false>(at, values);
 }
 
 }  // namespace kvstore::wire

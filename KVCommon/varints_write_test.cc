@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <random>
 #include <vector>
@@ -29,6 +30,16 @@ void Check(std::span<const uint64_t> values) {
   for (const auto way : ways) {
     const std::unique_ptr<std::byte[]> room(new std::byte[size + kVarintSlack]);  // ASan guards it
     std::byte* const end = way(room.get(), values);
+    ASSERT_EQ(std::vector<std::byte>(room.get(), end), expected);
+  }
+  // Where there is room for small ones alone.
+  const bool small =
+      std::ranges::all_of(values, [](uint64_t value) { return value < uint64_t{1} << 21; });
+  const std::unique_ptr<std::byte[]> room(
+      new std::byte[values.size() * kSmallVarintSize + kVarintSlack]);
+  std::byte* const end = PutSmallVarints(room.get(), values);
+  ASSERT_EQ(end != nullptr, small);
+  if (small) {
     ASSERT_EQ(std::vector<std::byte>(room.get(), end), expected);
   }
 }

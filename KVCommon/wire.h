@@ -9,6 +9,7 @@
 #define KVCOMMON_WIRE_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,6 +18,7 @@
 
 #include "KVCommon/digest.h"
 #include "KVCommon/limits.h"
+#include "KVCommon/packed_tokens.h"
 #include "KVCommon/slice.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -60,7 +62,7 @@ struct LookupRequest {
   std::string container_name;
   std::string partition_key;
   std::string completion_id;
-  std::vector<Token> tokens;
+  PackedTokens tokens;
   std::vector<uint64_t> precomputed_hashes;
 
   // Empties all, and keeps the memory.
@@ -131,8 +133,7 @@ absl::StatusOr<Chunk> ParseChunk(Pieces message);
 // The partition of a canonical chunk, from its first bytes; nullopt where they are none's.
 std::optional<std::string_view> PartitionOf(ByteView canonical_chunk);
 
-// The same request from where its parts lie, into memory of the caller's: `room` has
-// RoomFor(request) bytes, and the encoding, which is returned, begins and ends somewhere in it.
+// The same request from where its parts lie.
 struct LookupRequestView {
   std::string_view resource_name;
   std::string_view container_name;
@@ -141,8 +142,11 @@ struct LookupRequestView {
   std::span<const Token> tokens;
   std::span<const uint64_t> precomputed_hashes;
 };
-size_t RoomFor(const LookupRequestView& request);
-ByteView EncodeInto(const LookupRequestView& request, std::span<std::byte> room);
+struct EncodedLookup {
+  std::unique_ptr<std::byte[]> room;
+  ByteView bytes;  // somewhere in it
+};
+EncodedLookup Encode(const LookupRequestView& request);
 
 std::string Encode(const LookupRequest& request);
 std::string Encode(const LookupResponse& response);

@@ -42,21 +42,19 @@ class Cursor {
   void Leave(size_t outer) { left_ += outer; }
 
   bool ReadVarint(uint64_t* value) {
-    // A Lookup is thousands of these: the piece's and the message's end are checked once where the
-    // longest varint fits before both.
-    const size_t ahead = std::min<size_t>(end_ - at_, left_);
-    const size_t longest = std::min<size_t>(ahead, kMaxVarintSize);
-    uint64_t result = 0;
-    for (size_t i = 0; i < longest; ++i) {
-      const auto byte = static_cast<uint8_t>(at_[i]);
-      result |= static_cast<uint64_t>(byte & 0x7f) << (7 * i);  // bits past 64 fall off
-      if (byte < 0x80) {
-        *value = result;
-        Advance(i + 1);
-        return true;
-      }
+    // Most are tags and lengths.
+    if (left_ > 0 && static_cast<uint8_t>(*at_) < 0x80) {
+      *value = static_cast<uint8_t>(*at_);
+      Advance(1);
+      return true;
     }
-    return longest < kMaxVarintSize && ReadSplitVarint(value);
+    // Whole in this piece, as nearly all are: the ends of piece and message are checked once.
+    const size_t ahead = std::min<size_t>(end_ - at_, left_);
+    if (const size_t size = DecodeVarint(at_, ahead, value)) {
+      Advance(size);
+      return true;
+    }
+    return ahead < kMaxVarintSize && ReadSplitVarint(value);
   }
 
   // Appends the varints that fill the next `size` bytes; false where they are not that, or more
@@ -94,6 +92,17 @@ class Cursor {
     if (size > left_) return false;
     text->resize(size);
     return CopyInto(reinterpret_cast<std::byte*>(text->data()), size);
+  }
+
+  bool AppendTo(std::string* text, size_t size) {
+    if (size > left_) return false;
+    while (size > 0) {
+      const size_t step = std::min<size_t>(size, end_ - at_);
+      text->append(reinterpret_cast<const char*>(at_), step);
+      size -= step;
+      Advance(step);
+    }
+    return true;
   }
 
   bool CopyInto(std::byte* into, size_t size) {

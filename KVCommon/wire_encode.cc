@@ -1,4 +1,3 @@
-#include <array>
 #include <cstring>
 
 #include "KVCommon/varints.h"
@@ -43,20 +42,6 @@ void PutVarint(std::string* out, uint64_t value) {
   out->append(bytes, static_cast<size_t>(writer.at() - bytes));
 }
 
-// Of the largest of the values.
-template <typename Integer>
-size_t LargestVarintSize(std::span<const Integer> values) {
-  // Several at once, for the processor's sake.
-  std::array<uint64_t, 8> bits{};
-  size_t i = 0;
-  for (; i + bits.size() <= values.size(); i += bits.size()) {
-    for (size_t j = 0; j < bits.size(); ++j) bits[j] |= static_cast<uint64_t>(values[i + j]);
-  }
-  for (; i < values.size(); ++i) bits[0] |= static_cast<uint64_t>(values[i]);
-  for (uint64_t each : bits) bits[0] |= each;
-  return VarintSize(bits[0]);
-}
-
 void PutTag(std::string* out, uint32_t number, WireType type) {
   PutVarint(out, number << 3 | type);
 }
@@ -87,15 +72,14 @@ void PutMessage(std::string* out, uint32_t number, std::string_view encoded) {
   out->append(encoded);
 }
 
-template <typename Integer>
-void PutPacked(std::string* out, uint32_t number, const std::vector<Integer>& values) {
+void PutPacked(std::string* out, uint32_t number, std::span<const uint64_t> values) {
   if (values.empty()) return;
   size_t size = 0;
-  for (Integer value : values) size += VarintSize(static_cast<uint64_t>(value));
+  for (const uint64_t value : values) size += VarintSize(value);
   PutLength(out, number, size);
   const size_t start = out->size();
   out->resize(start + size + kVarintSlack);
-  PutVarints(reinterpret_cast<std::byte*>(out->data()) + start, std::span(values));
+  PutVarints(reinterpret_cast<std::byte*>(out->data()) + start, values);
   out->resize(start + size);
 }
 
@@ -109,45 +93,44 @@ void PutMetrics(std::string* out, uint32_t number, const ServerMetrics& metrics)
 
 }  // namespace
 
-size_t RoomFor(const LookupRequestView& request) {
-  const size_t texts = request.resource_name.size() + request.container_name.size() +
-                       request.partition_key.size() + request.completion_id.size();
-  return 4 * kMostBefore + texts + kMostBefore +
-         request.tokens.size() * LargestVarintSize(request.tokens) + kMostBefore +
-         request.precomputed_hashes.size() * LargestVarintSize(request.precomputed_hashes) +
-         kVarintSlack;
-}
-
-ByteView EncodeInto(const LookupRequestView& request, std::span<std::byte> room) {
-  std::string head;
+EncodedLookup Encode(const LookupRequestView& request) {
+  std::string head, tail;
   PutString(&head, 1, request.resource_name);
   PutString(&head, 2, request.container_name);
   PutString(&head, 3, request.partition_key);
   PutString(&head, 4, request.completion_id);
+  PutPacked(&tail, 6, request.precomputed_hashes);
   // The length of what is packed is known when it is there, so that goes behind the largest head.
-  std::byte* const tokens = room.data() + head.size() + kMostBefore;
-  std::byte* end = PutVarints(tokens, request.tokens);
-  if (end != tokens) PutLength(&head, 5, static_cast<size_t>(end - tokens));
-  if (!request.precomputed_hashes.empty()) {
-    size_t size = 0;
-    for (uint64_t hash : request.precomputed_hashes) size += VarintSize(hash);
-    std::string before;
-    PutLength(&before, 6, size);
-    std::memcpy(end, before.data(), before.size());
-    end = PutVarints(end + before.size(), request.precomputed_hashes);
+  const size_t before = head.size() + kMostBefore;
+  const std::span<const uint64_t> tokens = Unsigned(request.tokens);
+  EncodedLookup encoded;
+  const auto allocate = [&](size_t token_size) {
+    const size_t size = before + tokens.size() * token_size + tail.size() + kVarintSlack;
+    encoded.room.reset(new std::byte[size]);  // whatever was there
+    return encoded.room.get() + before;
+  };
+  std::byte* begin = allocate(kSmallVarintSize);
+  std::byte* end = PutSmallVarints(begin, tokens);
+  if (end == nullptr) {
+    begin = allocate(kMaxVarintSize);
+    end = PutVarints(begin, tokens);
   }
-  std::byte* const start = tokens - head.size();
-  std::memcpy(start, head.data(), head.size());
-  return {start, end};
+  if (end != begin) PutLength(&head, 5, static_cast<size_t>(end - begin));
+  std::memcpy(end, tail.data(), tail.size());
+  std::memcpy(begin - head.size(), head.data(), head.size());
+  encoded.bytes = {begin - head.size(), end + tail.size()};
+  return encoded;
 }
 
 std::string Encode(const LookupRequest& request) {
-  const LookupRequestView view{request.resource_name, request.container_name,
-                               request.partition_key, request.completion_id,
-                               request.tokens,        request.precomputed_hashes};
-  std::string out(RoomFor(view), '\0');
-  const ByteView encoded = EncodeInto(view, std::as_writable_bytes(std::span(out)));
-  return std::string(AsText(encoded));
+  std::string out;
+  PutString(&out, 1, request.resource_name);
+  PutString(&out, 2, request.container_name);
+  PutString(&out, 3, request.partition_key);
+  PutString(&out, 4, request.completion_id);
+  PutString(&out, 5, AsText(request.tokens.bytes()));  // packed, they are bytes of some length
+  PutPacked(&out, 6, request.precomputed_hashes);
+  return out;
 }
 
 std::string Encode(const LookupResponse& response) {
@@ -224,7 +207,7 @@ Frame FrameChunk(const Chunk& chunk, size_t buffer_size) {
   if (buffer_size > 0) {
     PutLength(&frame.head, 4, buffer_size);
   }
-  PutPacked(&frame.tail, 5, chunk.tokens);
+  PutPacked(&frame.tail, 5, Unsigned(chunk.tokens));
   PutString(&frame.tail, 6, chunk.completion_id);
   if (chunk.prefix_digest) {
     PutString(&frame.tail, 16, AsText(std::as_bytes(std::span(*chunk.prefix_digest))));

@@ -122,6 +122,26 @@ Outcome ReadRepeated(Cursor& in, Field field, size_t limit, std::vector<Integer>
   return Done(in.ReadVarints(length, limit, values));
 }
 
+// The same of tokens, which stay packed.
+Outcome ReadPacked(Cursor& in, Field field, size_t limit, PackedTokens* tokens) {
+  if (field.type == kVarint) {
+    uint64_t raw;
+    if (!in.ReadVarint(&raw)) return Outcome::kBad;
+    const bool added = tokens->Add([&](std::string* bytes) {
+      std::byte room[kMaxVarintSize + kVarintSlack];
+      const std::byte* const end = PutVarints(room, std::span(&raw, 1));
+      bytes->append(AsText({room, end}));
+      return true;
+    });
+    return Done(added && tokens->size() <= limit);
+  }
+  if (field.type != kLengthDelimited) return Outcome::kUnknown;
+  size_t length;
+  if (!ReadLength(in, &length)) return Outcome::kBad;
+  const bool added = tokens->Add([&](std::string* bytes) { return in.AppendTo(bytes, length); });
+  return Done(added && tokens->size() <= limit);
+}
+
 // A nested message, walked by `walk` within its length.
 template <typename WalkMessage>
 Outcome ReadMessage(Cursor& in, Field field, WalkMessage&& walk) {
@@ -211,7 +231,7 @@ void LookupRequest::Clear() {
   for (std::string* text : {&resource_name, &container_name, &partition_key, &completion_id}) {
     text->clear();
   }
-  tokens.clear();
+  tokens.Clear();
   precomputed_hashes.clear();
 }
 
@@ -236,7 +256,7 @@ absl::Status ParseLookupRequest(Pieces message, LookupRequest* into) {
       case 4:
         return ReadString(in, field, &request.completion_id);
       case 5:
-        return ReadRepeated(in, field, kMaxPromptTokens, &request.tokens);
+        return ReadPacked(in, field, kMaxPromptTokens, &request.tokens);
       case 6:
         return ReadRepeated(in, field, kMaxPromptTokens, &request.precomputed_hashes);
       default:

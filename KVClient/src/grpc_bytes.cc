@@ -27,12 +27,11 @@ grpc::ByteBuffer ToByteBuffer(const std::string& message) {
 }
 
 grpc::ByteBuffer ToByteBuffer(const wire::LookupRequestView& request) {
-  const size_t size = wire::RoomFor(request);
-  void* const room = ::operator new(size);
-  const ByteView encoded = wire::EncodeInto(request, {static_cast<std::byte*>(room), size});
+  wire::EncodedLookup encoded = wire::Encode(request);
+  const ByteView bytes = encoded.bytes;
   const grpc::Slice slice(
-      const_cast<std::byte*>(encoded.data()), encoded.size(),
-      +[](void* held) { ::operator delete(held); }, room);
+      const_cast<std::byte*>(bytes.data()), bytes.size(),
+      +[](void* room) { delete[] static_cast<std::byte*>(room); }, encoded.room.release());
   return grpc::ByteBuffer(&slice, 1);
 }
 

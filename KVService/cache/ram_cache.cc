@@ -69,7 +69,7 @@ void RamCache::Put(const BlockId& id, Slice data, const std::optional<BlockId>& 
     absl::MutexLock table_lock(&table.mutex);
     table.entries.emplace(id, Entry{std::move(data), slot});
   }
-  ShrinkTo(room, &freed);
+  ShrinkTo(room, slot, &freed);
 }
 
 uint64_t RamCache::RoomBeside(const Slice& incoming) const {
@@ -78,10 +78,12 @@ uint64_t RamCache::RoomBeside(const Slice& incoming) const {
   return capacity - std::min(others, capacity);
 }
 
-void RamCache::ShrinkTo(uint64_t room, std::vector<Slice>* freed) {
+void RamCache::ShrinkTo(uint64_t room, std::optional<uint32_t> newcomer,
+                        std::vector<Slice>* freed) {
   while (used_ > room) {
-    Remove(ids_[*policy_.Victim()], freed);
-    ++evictions_;
+    const uint32_t victim = *policy_.Victim();
+    Remove(ids_[victim], freed);
+    ++(!newcomer ? resized_ : victim == *newcomer ? not_admitted_ : replaced_);
   }
 }
 
@@ -89,7 +91,7 @@ void RamCache::SetCapacity(uint64_t bytes) {
   capacity_.store(bytes, std::memory_order_relaxed);
   std::vector<Slice> freed;
   absl::MutexLock lock(&policy_mutex_);
-  ShrinkTo(RoomBeside(Slice()), &freed);
+  ShrinkTo(RoomBeside(Slice()), std::nullopt, &freed);
 }
 
 bool RamCache::Contains(const BlockId& id) const {
@@ -147,7 +149,9 @@ RamCache::Usage RamCache::usage() const {
   absl::MutexLock lock(&policy_mutex_);
   usage.blocks = blocks_;
   usage.used_bytes = used_;
-  usage.evictions = evictions_;
+  usage.replaced = replaced_;
+  usage.not_admitted = not_admitted_;
+  usage.resized = resized_;
   return usage;
 }
 

@@ -34,7 +34,11 @@ class RamCache {
     uint64_t capacity_bytes = 0;
     uint64_t hits = 0;
     uint64_t misses = 0;
-    uint64_t evictions = 0;
+    // Blocks given up, by reason: for another's room; at once, since the policy would rather give
+    // up the newcomer than what is here; since the capacity was set lower.
+    uint64_t replaced = 0;
+    uint64_t not_admitted = 0;
+    uint64_t resized = 0;
   };
 
   // `others`: bytes that other things than cached blocks take of the capacity at the moment,
@@ -87,7 +91,8 @@ class RamCache {
   // Without the table's lock: tables change under the policy's alone.
   std::optional<uint32_t> SlotOf(const BlockId& id) const ABSL_SHARED_LOCKS_REQUIRED(policy_mutex_);
   uint64_t RoomBeside(const Slice& incoming) const;
-  void ShrinkTo(uint64_t room, std::vector<Slice>* freed)
+  // `newcomer`: the block that wants the room; none where it is the capacity that changed.
+  void ShrinkTo(uint64_t room, std::optional<uint32_t> newcomer, std::vector<Slice>* freed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(policy_mutex_);
   uint32_t TakeSlot() ABSL_EXCLUSIVE_LOCKS_REQUIRED(policy_mutex_);
   // Moves the block's bytes to `freed`, for the caller to drop without a lock.
@@ -106,7 +111,9 @@ class RamCache {
   std::vector<uint32_t> free_slots_ ABSL_GUARDED_BY(policy_mutex_);
   uint64_t blocks_ ABSL_GUARDED_BY(policy_mutex_) = 0;
   uint64_t used_ ABSL_GUARDED_BY(policy_mutex_) = 0;
-  uint64_t evictions_ ABSL_GUARDED_BY(policy_mutex_) = 0;
+  uint64_t replaced_ ABSL_GUARDED_BY(policy_mutex_) = 0;
+  uint64_t not_admitted_ ABSL_GUARDED_BY(policy_mutex_) = 0;
+  uint64_t resized_ ABSL_GUARDED_BY(policy_mutex_) = 0;
 };
 
 }  // namespace kvstore

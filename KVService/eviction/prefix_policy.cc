@@ -53,6 +53,7 @@ std::optional<uint32_t> PrefixPolicy::ParentOf(const PolicySlot& child) const {
 }
 
 bool PrefixPolicy::IsOrphan(const PolicySlot& slot) const {
+  if (slot.parent < PolicySlot::kAwaited && left_behind_.empty()) return false;  // nearly always
   return slot.parent != PolicySlot::kFirst && !ParentOf(slot);
 }
 
@@ -176,7 +177,7 @@ void PrefixPolicy::Touch(std::span<const uint32_t> found, size_t asked) {
   turn_ = gap_ = 0;
   news_ = news_rank_.QuarterOf(asked - std::min(asked, found.size()));
   if (found.empty()) return;
-  for (const uint32_t slot : found) KV_CHECK(Contains(slot));
+  KV_CHECK(Contains(found.back()));
   // The last block found says what this is. Where a conversation ended it goes on; where several
   // part, and at a block that was found by others than those, something new begins.
   const PolicySlot& last = slots_[found.back()];
@@ -186,7 +187,8 @@ void PrefixPolicy::Touch(std::span<const uint32_t> found, size_t asked) {
     gap_ = ReuseModel::GapOf(lists_.AgeOf(last));
   }
   for (size_t i = found.size(); i > 0; --i) {
-    if (i > 1) Adopt(found[i - 1], {.parent = found[i - 2]});
+    KV_CHECK(Contains(found[i - 1]));
+    if (i > 1 && IsOrphan(slots_[found[i - 1]])) Adopt(found[i - 1], {.parent = found[i - 2]});
     Use(found[i - 1], turn_);
   }
 }
@@ -197,8 +199,9 @@ void PrefixPolicy::Use(uint32_t slot, uint32_t turn) {
   if (leaf) lists_.Remove(slot);
   const uint32_t age = lists_.AgeOf(it);
   if (it.watched) {
-    lists_.Watch(it.Class(), age, -1);
-    model_.Record(it.Class(), age, /*reused=*/true);
+    const int block_class = it.Class();
+    lists_.Watch(block_class, age, -1);
+    model_.Record(block_class, age, /*reused=*/true);
   }
   it.time = lists_.now() & PolicySlot::kTimeMask;
   if (it.reuse < kMost) ++it.reuse;

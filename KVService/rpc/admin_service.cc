@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <future>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -163,7 +164,7 @@ grpc::Status AdminService::Inspect(grpc::ServerContext* context,
       locations.push_back(request->location());
       response->set_asked_blocks(1);
     } else {
-      const std::vector<Token> tokens(request->tokens().begin(), request->tokens().end());
+      const PackedTokens tokens(std::span(request->tokens().data(), request->tokens().size()));
       if (tokens.size() < kBlockTokens) {
         return absl::InvalidArgumentError(
             fmt::format("give a location, or the tokens of a prompt, {} at least", kBlockTokens));
@@ -171,7 +172,7 @@ grpc::Status AdminService::Inspect(grpc::ServerContext* context,
       if (request->partition().partition().empty()) {
         return absl::InvalidArgumentError("partition is missing");
       }
-      response->set_asked_blocks(static_cast<int64_t>(tokens.size() / kBlockTokens));
+      response->set_asked_blocks(static_cast<int64_t>(tokens.blocks()));
       Answer<ChunkStore::LookupResult> answer;
       target_.store->Lookup(container, {request->partition().partition(), tokens, {}},
                             absl::Now() + kTimeout, answer.Callback());

@@ -16,7 +16,7 @@ namespace {
 constexpr int kAwaitedCalls = 16;
 
 // Beyond it a thread gives the memory of a Lookup back, instead of keeping it for the next.
-constexpr size_t kKeptTokens = size_t{1} << 20;
+constexpr size_t kKeptTokenBytes = size_t{4} << 20;
 
 // Fills `lookup` and gives the container that it names.
 absl::StatusOr<Container> ParseLookup(const grpc::ByteBuffer& bytes, wire::LookupRequest* lookup) {
@@ -126,11 +126,11 @@ void KVService::Serve(grpc::ServerCompletionQueue* queue) {
 
 void KVService::OnLookup(UnaryCall* call) {
   thread_local wire::LookupRequest lookup;
-  if (lookup.tokens.capacity() > kKeptTokens) lookup = {};
+  if (lookup.tokens.capacity_bytes() > kKeptTokenBytes) lookup = {};
   const absl::StatusOr<Container> container = ParseLookup(call->request(), &lookup);
   if (!container.ok()) return call->Finish(container.status());
   call->record.completion_id = lookup.completion_id;
-  call->record.blocks = static_cast<int64_t>(lookup.tokens.size() / kBlockTokens);
+  call->record.blocks = static_cast<int64_t>(lookup.tokens.blocks());
   if (call->caller()) {
     const absl::Status may = call->caller()->Check(Right::kRead, *container, lookup.partition_key);
     if (!may.ok()) return call->Finish(may);

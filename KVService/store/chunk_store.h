@@ -89,7 +89,7 @@ class ChunkStore : private BlobListener {
   // What it refers to has to live until Lookup returns, no longer.
   struct LookupQuery {
     std::string_view partition;
-    std::span<const Token> tokens;
+    const PackedTokens& tokens;
     std::span<const uint64_t> precomputed_hashes;
   };
   struct FoundBlock {

@@ -1,6 +1,7 @@
 // Lookup, and what the store knows of a storage that other servers share.
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "KVService/block/location_memo.h"
@@ -23,6 +24,24 @@ uint64_t BloomKey(const Space& space, const Digest& digest, uint32_t tokens_crc)
   return from_digest ^ from_space ^ tokens_crc;
 }
 
+struct Partition {
+  Container container;
+  std::string name;
+  PartitionDigest digest{};
+  Space space{};
+};
+
+// A partition in the store's terms. Stays until the thread's next call: many Lookups in a row are
+// of one, and to compare its names takes less than to hash them.
+const Partition& Identify(const Container& container, std::string_view name) {
+  thread_local std::optional<Partition> last;
+  if (!last || last->container != container || last->name != name) {
+    const PartitionDigest digest = DigestPartition(name);
+    last = {container, std::string(name), digest, SpaceOf(container, digest)};
+  }
+  return *last;
+}
+
 }  // namespace
 
 // What a Lookup asks for, in the store's terms.
@@ -30,7 +49,7 @@ struct ChunkStore::Search {
   const Container& container;
   PartitionDigest partition;
   Space space;
-  std::span<const Token> tokens;
+  const PackedTokens& tokens;
   std::span<const uint64_t> precomputed_hashes;
   const LocationCodec* codec;
 };
@@ -39,7 +58,8 @@ struct ChunkStore::Search {
 struct ChunkStore::Looking {
   Container container;
   PartitionDigest partition{};
-  std::vector<Token> tokens;
+  Space space{};
+  PackedTokens tokens;
   std::vector<uint64_t> precomputed_hashes;
   absl::Time deadline;
   absl::Time start = absl::Now();
@@ -48,9 +68,7 @@ struct ChunkStore::Looking {
   LookupDone done;
   std::shared_ptr<const Origin> origin;
 
-  Search search() const {
-    return {container, partition, SpaceOf(container, partition), tokens, precomputed_hashes, codec};
-  }
+  Search search() const { return {container, partition, space, tokens, precomputed_hashes, codec}; }
 };
 
 void ChunkStore::Lookup(const Container& container, const LookupQuery& query, absl::Time deadline,
@@ -58,10 +76,9 @@ void ChunkStore::Lookup(const Container& container, const LookupQuery& query, ab
   if (shared_) {
     return LookUpShared(container, query, deadline, std::move(done), std::move(origin));
   }
-  const PartitionDigest partition = DigestPartition(query.partition);
-  const Search search{
-      container,  partition, SpaceOf(container, partition), query.tokens, query.precomputed_hashes,
-      &locations_};
+  const Partition& partition = Identify(container, query.partition);
+  const Search search{container,    partition.digest,         partition.space,
+                      query.tokens, query.precomputed_hashes, &locations_};
   thread_local std::vector<MatchedBlock> chain;
   WalkPrefix(index_, search.space, query.tokens, query.precomputed_hashes, true, &chain);
   std::move(done)(Found(search, chain));
@@ -84,7 +101,7 @@ ChunkStore::LookupResult ChunkStore::Found(const Search& search,
                              uint64_t{block.footprint_kib} * 1024});
     handles.push_back(block.handle);
   }
-  const size_t asked = search.tokens.size() / kBlockTokens;
+  const size_t asked = search.tokens.blocks();
   index_.Touch(handles, asked);
   ram_.Touch(ids, asked, &in_ram);
   SetTiers(search, ids, in_ram, &result);
@@ -119,8 +136,10 @@ void ChunkStore::LookUpShared(const Container& container, const LookupQuery& que
   if (!Begin()) return std::move(done)(ClosedError());
   auto looking = std::make_unique<Looking>();
   looking->container = container;
-  looking->partition = DigestPartition(query.partition);
-  looking->tokens.assign(query.tokens.begin(), query.tokens.end());
+  const Partition& partition = Identify(container, query.partition);
+  looking->partition = partition.digest;
+  looking->space = partition.space;
+  looking->tokens = query.tokens;
   looking->precomputed_hashes.assign(query.precomputed_hashes.begin(),
                                      query.precomputed_hashes.end());
   looking->deadline = deadline;
@@ -150,7 +169,7 @@ void ChunkStore::Walk(std::unique_ptr<Looking> looking, bool may_probe) {
   std::vector<MatchedBlock> chain;
   WalkPrefix(index_, search.space, search.tokens, search.precomputed_hashes, complete, &chain);
 
-  if (may_probe && !complete && chain.size() < search.tokens.size() / kBlockTokens) {
+  if (may_probe && !complete && chain.size() < search.tokens.blocks()) {
     std::vector<WantedBlock> wanted = WorthProbing(search, chain.size(), up_to_date);
     if (!wanted.empty()) {
       const Patience patience(std::min(looking->deadline, absl::Now() + kProbeTimeout), nullptr,

@@ -111,7 +111,8 @@ TEST_F(SharedTest, WithoutTheLogAllBlocksAreAskedForAtOnce) {
     cold.way->Hang();
     absl::Notification done;
     size_t found = 0;
-    cold.store->Lookup(kTestContainer, {"p", Tokens(kChain), exact ? Hashes(kChain) : Hashes(0)},
+    cold.store->Lookup(kTestContainer,
+                       {"p", PackedTokens(Tokens(kChain)), exact ? Hashes(kChain) : Hashes(0)},
                        Soon(), [&](auto result) {
                          found = result.ok() ? result->blocks.size() : 0;
                          done.Notify();

@@ -95,10 +95,11 @@ inline absl::StatusOr<ChunkStore::LookupResult> TryLookup(ChunkStore& store,
                                                           const std::string& partition = "p") {
   absl::StatusOr<ChunkStore::LookupResult> result;
   absl::Notification done;
-  store.Lookup(kTestContainer, {partition, tokens, hashes}, Soon(), [&](auto outcome) {
-    result = std::move(outcome);
-    done.Notify();
-  });
+  store.Lookup(kTestContainer, {partition, PackedTokens(tokens), hashes}, Soon(),
+               [&](auto outcome) {
+                 result = std::move(outcome);
+                 done.Notify();
+               });
   done.WaitForNotification();
   return result;
 }

@@ -3,30 +3,45 @@
 #include <cstring>
 
 namespace kvstore {
-// A few tokens are enough: which blocks share a place is a matter of speed alone.
-size_t PrefixDigester::PlaceOf(const std::optional<Digest>& previous, BlockTokens block) {
+
+// A few bytes are enough: which blocks share a place is a matter of speed alone.
+size_t PrefixDigester::PlaceOf(const std::optional<Digest>& previous, ByteView packed) {
   uint64_t mix = 0;
   if (previous) std::memcpy(&mix, previous->data(), sizeof mix);
-  for (size_t i = 0; i < kBlockTokens; i += 17) {
-    mix = (mix ^ static_cast<uint64_t>(block[i])) * 0x9E3779B97F4A7C15;
+  // A token takes a byte at least.
+  for (size_t i = 0; i + sizeof mix <= kBlockTokens; i += 24) {
+    uint64_t word;
+    std::memcpy(&word, &packed[i], sizeof word);
+    mix = (mix ^ word) * 0x9E3779B97F4A7C15;
+    mix ^= mix >> 29;
   }
   return (mix >> 32) % kEntries;
 }
 
-BlockDigest PrefixDigester::Run(const std::optional<Digest>& previous, BlockTokens block) {
+bool PrefixDigester::Entry::Is(const std::optional<Digest>& previous_digest, ByteView at) const {
+  return packed_bytes > 0 && packed_bytes <= at.size() && first == !previous_digest &&
+         (first || previous == *previous_digest) &&
+         std::memcmp(packed.data(), at.data(), packed_bytes) == 0;
+}
+
+PrefixDigester::Block PrefixDigester::Run(const std::optional<Digest>& previous, ByteView packed) {
   entries_.GrowTo(kEntries);
-  Entry& entry = entries_[PlaceOf(previous, block)];
-  if (entry.used && entry.first == !previous && (!previous || entry.previous == *previous) &&
-      std::memcmp(entry.tokens.data(), block.data(), block.size_bytes()) == 0) {
+  Entry& entry = entries_[PlaceOf(previous, packed)];
+  if (entry.Is(previous, packed)) {
     ++hits_;
-    return entry.result;
+    return {entry.result, entry.packed_bytes};
   }
-  entry.result = {PrefixDigest(previous, block), TokensCrc(block)};
-  entry.used = true;
-  entry.first = !previous;
-  if (previous) entry.previous = *previous;
-  std::memcpy(entry.tokens.data(), block.data(), block.size_bytes());
-  return entry.result;
+  std::array<Token, kBlockTokens> tokens;
+  const size_t size = UnpackBlock(packed, tokens);
+  const BlockDigest result{PrefixDigest(previous, tokens), TokensCrc(tokens)};
+  if (size <= kMostPackedBytes) {
+    entry.first = !previous;
+    if (previous) entry.previous = *previous;
+    entry.packed_bytes = static_cast<uint16_t>(size);
+    std::memcpy(entry.packed.data(), packed.data(), size);
+    entry.result = result;
+  }
+  return {result, size};
 }
 
 }  // namespace kvstore

@@ -17,9 +17,11 @@ std::vector<Token> RandomBlock(std::mt19937_64& random, Token most) {
 void ExpectRight(PrefixDigester& digester, const std::optional<Digest>& previous,
                  const std::vector<Token>& tokens) {
   const BlockTokens block = std::span<const Token>(tokens).first<kBlockTokens>();
-  const BlockDigest got = digester.Run(previous, block);
-  EXPECT_EQ(got.digest, PrefixDigest(previous, block));
-  EXPECT_EQ(got.tokens_crc, TokensCrc(block));
+  const PackedTokens packed(tokens);
+  const PrefixDigester::Block got = digester.Run(previous, packed.bytes());
+  EXPECT_EQ(got.digest.digest, PrefixDigest(previous, block));
+  EXPECT_EQ(got.digest.tokens_crc, TokensCrc(block));
+  EXPECT_EQ(got.packed_bytes, packed.bytes().size());
 }
 
 // Blocks that share their place and differ in one thing only: a token that is not part of the
@@ -57,6 +59,26 @@ TEST(PrefixDigester, KnowsWhatItSawBefore) {
   EXPECT_EQ(digester.hits(), 0u);
   ExpectRight(digester, std::nullopt, a);
   EXPECT_EQ(digester.hits(), 1u);
+}
+
+// Blocks of more bytes than an entry has, and of as many.
+TEST(PrefixDigester, IsRightAboutLargeTokens) {
+  PrefixDigester digester;
+  for (const Token token : {Token{1} << 34, Token{1} << 35, Token{-1}}) {
+    const std::vector<Token> tokens(kBlockTokens, token);
+    for (int i = 0; i < 2; ++i) ExpectRight(digester, std::nullopt, tokens);
+  }
+  EXPECT_EQ(digester.hits(), 1u) << "the smallest of them alone is kept";
+}
+
+// A prompt that ends within what is kept of another.
+TEST(PrefixDigester, TakesNoMoreThanThereIs) {
+  PrefixDigester digester;
+  std::vector<Token> tokens(kBlockTokens, 5);
+  tokens.back() = 300;
+  ExpectRight(digester, std::nullopt, tokens);
+  tokens.back() = 300 % 128;
+  ExpectRight(digester, std::nullopt, tokens);
 }
 
 }  // namespace

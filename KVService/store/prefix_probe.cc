@@ -1,6 +1,7 @@
 #include "KVService/store/prefix_probe.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -100,12 +101,14 @@ class Probe : public std::enable_shared_from_this<Probe> {
 
 }  // namespace
 
-std::vector<WantedBlock> WantedBlocks(std::span<const Token> tokens,
+std::vector<WantedBlock> WantedBlocks(const PackedTokens& tokens,
                                       std::span<const uint64_t> precomputed_hashes, size_t first) {
   std::vector<WantedBlock> wanted;
   std::optional<Digest> digest;
-  for (size_t i = 0; (i + 1) * kBlockTokens <= tokens.size(); ++i) {
-    const BlockTokens block = tokens.subspan(i * kBlockTokens).first<kBlockTokens>();
+  std::array<Token, kBlockTokens> block;
+  ByteView left = tokens.bytes();
+  for (size_t i = 0; i < tokens.blocks(); ++i) {
+    left = left.subspan(UnpackBlock(left, block));
     digest = PrefixDigest(digest, block);
     if (i < first) continue;
     wanted.push_back(

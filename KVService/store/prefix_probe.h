@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "KVCommon/limits.h"
+#include "KVCommon/packed_tokens.h"
 #include "KVService/block/block_id.h"
 #include "KVService/storage/shared_blob_store.h"
 #include "absl/functional/any_invocable.h"
@@ -25,7 +25,7 @@ struct WantedBlock {
 };
 
 // The full blocks of a prompt, from block `first` on.
-std::vector<WantedBlock> WantedBlocks(std::span<const Token> tokens,
+std::vector<WantedBlock> WantedBlocks(const PackedTokens& tokens,
                                       std::span<const uint64_t> precomputed_hashes, size_t first);
 
 // Of one wave, about as many as an endpoint has connections.

@@ -1,6 +1,7 @@
 #include "KVService/store/prefix_walk.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "KVService/store/prefix_digester.h"
@@ -66,13 +67,14 @@ struct Scratch {
 
 class Walk {
  public:
-  Walk(const PrefixIndex& index, const Space& space, std::span<const Token> tokens,
+  Walk(const PrefixIndex& index, const Space& space, const PackedTokens& tokens,
        std::span<const uint64_t> hashes, bool by_parent, Scratch* scratch)
       : index_(index),
         space_(space),
-        tokens_(tokens),
+        blocks_(tokens.blocks()),
         hashes_(hashes),
         any_by_parent_(by_parent && index.HasBlocksByParent(space)),
+        left_(tokens.bytes()),
         digester_(scratch->digester),
         levels_(scratch->levels),
         wanted_(scratch->wanted) {
@@ -80,11 +82,10 @@ class Walk {
   }
 
   void Run() {
-    const size_t blocks = tokens_.size() / kBlockTokens;
     // With blocks by parent each step asks the index more, which it must not do under its lock.
     size_t batch = any_by_parent_ ? 1 : kFirstBatch;
-    while (levels_.size() < blocks) {
-      const size_t count = std::min(batch, blocks - levels_.size());
+    while (levels_.size() < blocks_) {
+      const size_t count = std::min(batch, blocks_ - levels_.size());
       if (!MatchBatch(count)) return;
       if (!any_by_parent_) batch = std::min(batch * 2, kLargestBatch);
     }
@@ -102,9 +103,6 @@ class Walk {
   }
 
  private:
-  BlockTokens Block(size_t i) const {
-    return tokens_.subspan(i * kBlockTokens).first<kBlockTokens>();
-  }
   bool Fits(size_t i, uint64_t hash) const {
     return i >= hashes_.size() || hashes_[i] == 0 || hashes_[i] == hash;
   }
@@ -113,9 +111,12 @@ class Walk {
   bool MatchBatch(size_t count) {
     const size_t first = levels_.size();
     wanted_.resize(count);
+    last_ = left_;
     for (size_t i = 0; i < count; ++i) {
-      wanted_[i] = digester_.Run(digest_, Block(first + i));
-      digest_ = wanted_[i].digest;
+      const PrefixDigester::Block block = digester_.Run(digest_, left_);
+      wanted_[i] = block.digest;
+      digest_ = block.digest.digest;
+      left_ = left_.subspan(block.packed_bytes);
     }
     index_.FindEach(space_, wanted_, [&](size_t i, const PrefixIndex::Versions& versions) {
       for (const PrefixIndex::Version& version : versions) {
@@ -153,7 +154,8 @@ class Walk {
   }
 
   void AddByParent(size_t level) {
-    const BlockTokens block = Block(level);
+    std::array<Token, kBlockTokens> block;
+    UnpackBlock(last_, block);
     const uint32_t crc = wanted_[0].tokens_crc;
     for (uint32_t i = 0; i < levels_[level - 1].size(); ++i) {
       const uint64_t parent = levels_[level - 1][i].block.version.hash;
@@ -170,9 +172,11 @@ class Walk {
 
   const PrefixIndex& index_;
   const Space& space_;
-  const std::span<const Token> tokens_;
+  const size_t blocks_;
   const std::span<const uint64_t> hashes_;
   const bool any_by_parent_;
+  ByteView left_;  // of the tokens
+  ByteView last_;  // from the batch on that is being matched
   std::optional<Digest> digest_;
   PrefixDigester& digester_;
   Levels& levels_;
@@ -181,7 +185,7 @@ class Walk {
 
 }  // namespace
 
-void WalkPrefix(const PrefixIndex& index, const Space& space, std::span<const Token> tokens,
+void WalkPrefix(const PrefixIndex& index, const Space& space, const PackedTokens& tokens,
                 std::span<const uint64_t> precomputed_hashes, bool by_parent,
                 std::vector<MatchedBlock>* chain) {
   thread_local Scratch scratch;

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "KVCommon/limits.h"
+#include "KVCommon/packed_tokens.h"
 #include "KVService/index/prefix_index.h"
 
 namespace kvstore {
@@ -34,7 +34,7 @@ struct MatchedBlock {
 // of some behind the last, since blocks are looked up several at a time), and one more where the
 // partition holds blocks without a prefix digest. Allocates nothing once `chain` and the thread's
 // own scratch have grown.
-void WalkPrefix(const PrefixIndex& index, const Space& space, std::span<const Token> tokens,
+void WalkPrefix(const PrefixIndex& index, const Space& space, const PackedTokens& tokens,
                 std::span<const uint64_t> precomputed_hashes, bool by_parent,
                 std::vector<MatchedBlock>* chain);
 

@@ -26,7 +26,7 @@ std::pair<std::string, size_t> LookupBytes(const Options& options) {
   request.resource_name = "bench";
   request.container_name = "kv";
   request.partition_key = PartitionOf(options.bytes);
-  request.tokens = PromptTokens(options.blocks, 0);
+  request.tokens = PackedTokens(PromptTokens(options.blocks, 0));
   wire::LookupResponse response;
   response.success = true;
   response.cached_blocks = static_cast<int32_t>(options.blocks);

@@ -68,7 +68,7 @@ double MedianLookup(PrefixIndex* index, uint64_t prompts, bool stored) {
   std::vector<PrefixIndex::Handle> handles;
   std::vector<double> times;
   for (size_t i = 0; i < kLookups; ++i) {
-    const std::vector<Token> tokens = Prompt(stored ? random() % prompts : ~random());
+    const PackedTokens tokens(Prompt(stored ? random() % prompts : ~random()));
     const auto start = std::chrono::steady_clock::now();
     WalkPrefix(*index, kSpace, tokens, {}, true, &chain);
     handles.clear();

@@ -80,7 +80,7 @@ class Load {
       lookup.resource_name = kResource;
       lookup.container_name = kContainer;
       lookup.partition_key = options_.partition;
-      lookup.tokens = tokens;
+      lookup.tokens = PackedTokens(tokens);
       lookup.precomputed_hashes = {static_cast<uint64_t>(i) + 1};
       if (!CallNow("Lookup", BufferOf(wire::Encode(lookup)), &answer)) return false;
       std::vector<grpc::Slice> slices;
