@@ -89,9 +89,8 @@ class Cursor {
   }
 
   bool ReadText(size_t size, std::string* text) {
-    if (size > left_) return false;
-    text->resize(size);
-    return CopyInto(reinterpret_cast<std::byte*>(text->data()), size);
+    text->clear();
+    return AppendTo(text, size);
   }
 
   bool AppendTo(std::string* text, size_t size) {

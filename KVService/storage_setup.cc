@@ -1,9 +1,12 @@
 #include "KVService/storage_setup.h"
 
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
+#include <system_error>
 #include <utility>
 
 #include "KVCommon/buffer_pool.h"
@@ -23,6 +26,18 @@ namespace {
 Durability DurabilityOf(const std::string& name) {
   if (name == "none") return Durability::kNone;
   return name == "each" ? Durability::kEach : Durability::kBatch;
+}
+
+// What to do about a directory that could not be opened, where the system's error does not say.
+absl::Status WithAdvice(const absl::Status& error, const std::string& directory) {
+  constexpr uint64_t kNeeded = uint64_t{16} << 20;  // files that RocksDB makes at each start
+  std::error_code none;
+  const auto space = std::filesystem::space(directory, none);
+  if (none || space.available >= kNeeded) return error;
+  return absl::Status(error.code(),
+                      fmt::format("{}; {} bytes are free there, and a start needs {} MiB: make "
+                                  "room. What is stored stays as it is",
+                                  error.message(), space.available, kNeeded >> 20));
 }
 
 AsyncIo AsyncIoOf(const std::string& name) {
@@ -91,8 +106,9 @@ absl::StatusOr<std::unique_ptr<LocalBlobStore>> StorageSetup::OpenDirectory(
   local.write_threads = threads.disk_writes;
   local.read_threads = threads.disk_reads;
   local.may_return = [](const BlobInfo& blob) { return MayReturn(blob.attributes); };
-  KV_ASSIGN_OR_RETURN(std::unique_ptr<LocalBlobStore> storage,
-                      LocalBlobStore::Open(std::move(local)));
+  absl::StatusOr<std::unique_ptr<LocalBlobStore>> opened = LocalBlobStore::Open(std::move(local));
+  if (!opened.ok()) return WithAdvice(opened.status(), directory);
+  std::unique_ptr<LocalBlobStore> storage = *std::move(opened);
   const RecoveryReport& recovery = storage->recovery();
   spdlog::info(
       "store opened directory={} records={} bytes={} tail_bytes_cut={} dangling_dropped={} "

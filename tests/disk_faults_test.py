@@ -183,6 +183,27 @@ class DiskFaultsTest(unittest.TestCase):
                 self.assertEqual(blocks.read(n), "right")
             self.assertEqual(server.stop(), 0)
 
+    # It says why, and loses nothing.
+    def test_no_start_on_a_full_or_read_only_disk(self):
+        disk = Tmpfs(self, "64m")
+        blocks = None
+        options = (*ON_DISK, "--capacity", "32MiB")
+        with Server(*options, data_dir=disk.directory) as server:
+            blocks = Blocks(server)
+            for n in range(100):
+                self.assertIsNone(blocks.write(n))
+        disk.fill()
+        with self.assertRaisesRegex(RuntimeError, "No space left on device.*: make room"):
+            Server(*options, data_dir=disk.directory).__enter__()
+        disk.free()
+        subprocess.run(["mount", "-o", "remount,ro", disk.path], check=True)
+        with self.assertRaisesRegex(RuntimeError, "Read-only file system"):
+            Server(*options, data_dir=disk.directory).__enter__()
+        subprocess.run(["mount", "-o", "remount,rw", disk.path], check=True)
+        with Server(*options, data_dir=disk.directory) as server:
+            blocks.stub = server.stub()
+            blocks.check_all(self)
+
     def test_clients_play_on_while_the_disk_is_filled_and_freed(self):
         disk = Tmpfs(self, "96m")
         with Server("--memory", "8MiB", "--disable-metrics", "--capacity", "80MiB",

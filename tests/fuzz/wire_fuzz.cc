@@ -1,7 +1,9 @@
 // Every message of the wire contract, cut into pieces at will; what parses must survive a round
 // trip.
+#include <algorithm>
 #include <vector>
 
+#include "KVCommon/packed_tokens.h"
 #include "KVCommon/status_macros.h"
 #include "KVCommon/varints.h"
 #include "KVCommon/wire.h"
@@ -40,6 +42,24 @@ void CheckVarints(kvstore::ByteView bytes) {
   std::vector<uint64_t> fast(wire::CountVarints(bytes)), plain(fast.size());
   const size_t used = wire::DecodeVarints(bytes, fast.data());
   KV_CHECK(used == wire::DecodeVarintsPortably(bytes, plain.data()) && fast == plain);
+  // Taken as tokens where all of it can be decoded, and only then.
+  kvstore::PackedTokens packed;
+  const bool taken = packed.Add([&](std::string* all) {
+    all->append(kvstore::AsText(bytes));
+    return true;
+  });
+  KV_CHECK(taken == (used == bytes.size()));
+  if (!taken) return;
+  const std::vector<kvstore::Token> tokens = packed.Unpack();
+  KV_CHECK(std::equal(tokens.begin(), tokens.end(), fast.begin(), fast.end(),
+                      [](kvstore::Token a, uint64_t b) { return static_cast<uint64_t>(a) == b; }));
+  kvstore::ByteView left = bytes;
+  for (size_t i = 0; i < packed.blocks(); ++i) {
+    std::vector<kvstore::Token> block(kvstore::kBlockTokens);
+    left =
+        left.subspan(kvstore::UnpackBlock(left, std::span(block).first<kvstore::kBlockTokens>()));
+    KV_CHECK(std::equal(block.begin(), block.end(), &tokens[i * kvstore::kBlockTokens]));
+  }
 }
 
 }  // namespace
