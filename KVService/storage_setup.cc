@@ -37,7 +37,7 @@ absl::Status WithAdvice(const absl::Status& error, const std::string& directory)
   return absl::Status(error.code(),
                       fmt::format("{}; {} bytes are free there, and a start needs {} MiB: make "
                                   "room. What is stored stays as it is",
-                                  error.message(), space.available, kNeeded >> 20));
+                                  std::string(error.message()), space.available, kNeeded >> 20));
 }
 
 AsyncIo AsyncIoOf(const std::string& name) {
