@@ -188,7 +188,7 @@ class StatusPageTest(unittest.TestCase):
                     browser.wait("document.querySelector('#tenants').innerText.includes('<script>')")
                 self.assertIsNone(traffic.failure)
                 self.assertIn("disk_write", browser.text("#queues"))
-                self.assertIn("tenant stored bytes", browser.text("#tenants"))
+                self.assertIn("stored bytes", browser.text("#tenants"))
                 self.assertEqual(browser.evaluate("document.title"), "KVStore status")
                 self.assertEqual(browser.evaluate("document.images.length"), 0)
                 self.assertIn("All is well", browser.text("#banner"))
