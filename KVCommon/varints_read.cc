@@ -138,7 +138,7 @@ struct Seen {
 Seen LookAt(ByteView bytes) {
   Seen seen;
   size_t i = 0;
-#ifdef __SSE2__
+#ifdef KV_SSSE3  // SSE2 is a part of it
   const auto load = [&](size_t at) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(&bytes[at]));
   };

@@ -25,7 +25,7 @@ template <bool small_only>
 std::byte* PutOneByOne(std::byte* at, std::span<const uint64_t> values) {
   for (const uint64_t value : values) {
     if (value >= kThreeBytes) {
-      if (small_only) return nullptr;
+      if constexpr (small_only) return nullptr;
       at = PutAny(at, value);
       continue;
     }
@@ -76,7 +76,7 @@ __attribute__((target("ssse3"))) std::byte* PutByFours(std::byte* at,
   for (; i + 4 <= values.size(); i += 4) {
     const uint64_t* const four = &values[i];
     if ((four[0] | four[1] | four[2] | four[3]) >= kThreeBytes) {
-      if (small_only) return nullptr;
+      if constexpr (small_only) return nullptr;
       for (size_t k = 0; k < 4; ++k) at = PutAny(at, four[k]);
       continue;
     }

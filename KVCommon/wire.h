@@ -65,8 +65,10 @@ struct LookupRequest {
   PackedTokens tokens;
   std::vector<uint64_t> precomputed_hashes;
 
-  // Empties all, and keeps the memory.
+  // Empties all, and keeps the memory for the next, up to kKeptBytes.
+  static constexpr size_t kKeptBytes = size_t{8} << 20;
   void Clear();
+  size_t capacity_bytes() const;
 };
 
 enum class BlockTier : uint8_t { kUnknown = 0, kRam = 1, kDisk = 2, kRemote = 3 };

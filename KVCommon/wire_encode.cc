@@ -106,7 +106,8 @@ EncodedLookup Encode(const LookupRequestView& request) {
   EncodedLookup encoded;
   const auto allocate = [&](size_t token_size) {
     const size_t size = before + tokens.size() * token_size + tail.size() + kVarintSlack;
-    encoded.room.reset(new std::byte[size]);  // whatever was there
+    encoded.room.reset();  // before there are two
+    encoded.room.reset(new std::byte[size]);
     return encoded.room.get() + before;
   };
   std::byte* begin = allocate(kSmallVarintSize);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "KVCommon/status_macros.h"
 #include "KVCommon/wire.h"
@@ -138,7 +139,12 @@ Outcome ReadPacked(Cursor& in, Field field, size_t limit, PackedTokens* tokens) 
   if (field.type != kLengthDelimited) return Outcome::kUnknown;
   size_t length;
   if (!ReadLength(in, &length)) return Outcome::kBad;
-  const bool added = tokens->Add([&](std::string* bytes) { return in.AppendTo(bytes, length); });
+  if (length > (limit - tokens->size()) * kMaxVarintSize)
+    return Outcome::kBad;  // before it is copied
+  const bool added = tokens->Add([&](std::string* bytes) {
+    bytes->reserve(bytes->size() + length);
+    return in.AppendTo(bytes, length);
+  });
   return Done(added && tokens->size() <= limit);
 }
 
@@ -227,7 +233,18 @@ absl::Status ChunkError(const char* what) {
 
 }  // namespace
 
+size_t LookupRequest::capacity_bytes() const {
+  return resource_name.capacity() + container_name.capacity() + partition_key.capacity() +
+         completion_id.capacity() + tokens.capacity_bytes() +
+         precomputed_hashes.capacity() * sizeof precomputed_hashes[0];
+}
+
 void LookupRequest::Clear() {
+  if (capacity_bytes() > kKeptBytes) {
+    LookupRequest fresh;
+    std::swap(*this, fresh);  // an assignment would leave the strings their memory
+    return;
+  }
   for (std::string* text : {&resource_name, &container_name, &partition_key, &completion_id}) {
     text->clear();
   }

@@ -227,7 +227,7 @@ TEST_F(WireTest, LookupsGoBothWays) {
   }
 }
 
-TEST_F(WireTest, IntegersOfAllSizesAreEncodedWithinTheRoomAskedFor) {
+TEST_F(WireTest, IntegersOfAllSizesAreEncodedFromWhereTheyLie) {
   std::vector<int64_t> tokens = {0};
   for (int bits = 0; bits < 64; ++bits) {
     for (const uint64_t value : {uint64_t{1} << bits, (uint64_t{1} << bits) - 1}) {
@@ -329,6 +329,64 @@ TEST_F(WireTest, OddButValidChunksMeanTheSameAndAreNotCanonical) {
     EXPECT_FALSE(ours->canonical);
     ExpectSame(*ours, theirs, Pieces(&whole, 1));
   }
+}
+
+// Tokens one by one, in several fields, with varints longer than they need be, cut anywhere; and
+// messages that are nearly that: as protobuf has it.
+TEST_F(WireTest, TokensOfALookupComeInAnyEncoding) {
+  const std::string parts[] = {
+      std::string("\x28\x07", 2),                                           // one by itself
+      std::string("\x2a\x01\x08", 3),                                       // packed
+      std::string("\x2a\x00", 2),                                           // none, packed
+      std::string("\x2a\x04\x81\x80\x00\x05", 6),                           // 1 in three bytes, 5
+      std::string("\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11),      // -1
+      std::string("\x2a\x0a\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 12),  // the least
+      std::string("\x2a\x0b\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 13),  // too long
+      std::string("\x2a\x02\x05\x85", 4),                                       // ends within one
+      std::string("\x98\x06\x01", 3),                                           // unknown
+      std::string("\x1a\x01p", 3)};                                             // the partition
+  int good = 0;
+  for (int round = 0; round < 4000; ++round) {
+    std::string message;
+    for (size_t i = Below(random_, 8); i > 0; --i) message += parts[Below(random_, 10)];
+    pb::LookupRequest theirs;
+    const bool valid = theirs.ParseFromString(message);
+    const Cut cut(random_, message);
+    const absl::StatusOr<LookupRequest> ours = ParseLookupRequest(cut.pieces());
+    ASSERT_EQ(ours.ok(), valid) << testing::PrintToString(message);
+    if (!valid) continue;
+    ++good;
+    EXPECT_EQ(ours->tokens.Unpack(),
+              std::vector<Token>(theirs.tokens().begin(), theirs.tokens().end()));
+    EXPECT_EQ(ours->partition_key, theirs.partition_key());
+  }
+  EXPECT_GT(good, 1000);
+}
+
+// No more tokens than a prompt may have, refused before they are copied where they are many; and
+// what was large is given back.
+TEST_F(WireTest, LookupsAreBounded) {
+  LookupRequest request;
+  const auto parse = [&](const std::string& message) {
+    const ByteView whole = AsBytes(message);
+    return ParseLookupRequest(Pieces(&whole, 1), &request);
+  };
+  pb::LookupRequest large;
+  large.mutable_tokens()->Resize(kMaxPromptTokens, 300);
+  EXPECT_TRUE(parse(large.SerializeAsString()).ok());
+  EXPECT_EQ(request.tokens.size(), kMaxPromptTokens);
+  large.add_tokens(1);
+  EXPECT_EQ(parse(large.SerializeAsString()).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_LT(request.capacity_bytes(), kMaxPromptTokens * 3);
+  large.Clear();
+  large.mutable_tokens()->Resize(kMaxPromptTokens + 1, -1);
+  EXPECT_EQ(parse(large.SerializeAsString()).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_LT(request.capacity_bytes(), LookupRequest::kKeptBytes);
+  large.Clear();
+  large.set_resource_name(std::string(2 * LookupRequest::kKeptBytes, 'x'));
+  EXPECT_TRUE(parse(large.SerializeAsString()).ok());
+  EXPECT_TRUE(parse("").ok());
+  EXPECT_LT(request.capacity_bytes(), LookupRequest::kKeptBytes);
 }
 
 TEST_F(WireTest, AChunkInTwoPartsIsMergedAndHasNoBytesOfItsOwn) {

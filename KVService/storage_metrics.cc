@@ -110,8 +110,8 @@ MetricFamilies StoreMetrics(const ChunkStoreStats& stats) {
       Counter("kvstore_ram_hits_total", "Reads that the RAM tier answered.", stats.ram.hits),
       Counter("kvstore_ram_misses_total", "Reads that went to the storage.", stats.ram.misses),
       {"kvstore_ram_evictions_total",
-       "Blocks given up by the RAM tier, by reason: for another's room, at once for what was here "
-       "already, or since its capacity was set lower.",
+       "Blocks given up by the RAM tier, by reason: for the room of new ones or of what else is in "
+       "memory, at once for what was here already, or since its capacity was set.",
        MetricType::kCounter,
        {{{{"reason", "capacity"}}, static_cast<double>(stats.ram.replaced)},
         {{{"reason", "not_admitted"}}, static_cast<double>(stats.ram.not_admitted)},

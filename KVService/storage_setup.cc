@@ -28,16 +28,16 @@ Durability DurabilityOf(const std::string& name) {
   return name == "each" ? Durability::kEach : Durability::kBatch;
 }
 
-// What to do about a directory that could not be opened, where the system's error does not say.
+// With how little room there is where that may be the reason, which RocksDB's errors bury.
 absl::Status WithAdvice(const absl::Status& error, const std::string& directory) {
-  constexpr uint64_t kNeeded = uint64_t{16} << 20;  // files that RocksDB makes at each start
+  constexpr uint64_t kNeeded = uint64_t{16} << 20;  // for what RocksDB writes at each start
   std::error_code none;
   const auto space = std::filesystem::space(directory, none);
   if (none || space.available >= kNeeded) return error;
-  return absl::Status(error.code(),
-                      fmt::format("{}; {} bytes are free there, and a start needs {} MiB: make "
-                                  "room. What is stored stays as it is",
-                                  std::string(error.message()), space.available, kNeeded >> 20));
+  return absl::Status(
+      error.code(), fmt::format("{}; only {} bytes are free there, and a start needs {} MiB: make "
+                                "room. What is stored stays as it is",
+                                std::string(error.message()), space.available, kNeeded >> 20));
 }
 
 AsyncIo AsyncIoOf(const std::string& name) {

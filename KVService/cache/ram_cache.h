@@ -34,8 +34,8 @@ class RamCache {
     uint64_t capacity_bytes = 0;
     uint64_t hits = 0;
     uint64_t misses = 0;
-    // Blocks given up, by reason: for another's room; at once, since the policy would rather give
-    // up the newcomer than what is here; since the capacity was set lower.
+    // Blocks given up, by reason: for the room of a newcomer or of what else is in memory; the
+    // newcomer itself, where the policy would rather keep the others; since the capacity was set.
     uint64_t replaced = 0;
     uint64_t not_admitted = 0;
     uint64_t resized = 0;

@@ -177,7 +177,7 @@ void PrefixPolicy::Touch(std::span<const uint32_t> found, size_t asked) {
   turn_ = gap_ = 0;
   news_ = news_rank_.QuarterOf(asked - std::min(asked, found.size()));
   if (found.empty()) return;
-  KV_CHECK(Contains(found.back()));
+  for (const uint32_t slot : found) KV_CHECK(Contains(slot));
   // The last block found says what this is. Where a conversation ended it goes on; where several
   // part, and at a block that was found by others than those, something new begins.
   const PolicySlot& last = slots_[found.back()];
@@ -187,7 +187,6 @@ void PrefixPolicy::Touch(std::span<const uint32_t> found, size_t asked) {
     gap_ = ReuseModel::GapOf(lists_.AgeOf(last));
   }
   for (size_t i = found.size(); i > 0; --i) {
-    KV_CHECK(Contains(found[i - 1]));
     if (i > 1 && IsOrphan(slots_[found[i - 1]])) Adopt(found[i - 1], {.parent = found[i - 2]});
     Use(found[i - 1], turn_);
   }

@@ -15,9 +15,6 @@ namespace {
 // Calls of each method that each queue waits for: as many can arrive at once.
 constexpr int kAwaitedCalls = 16;
 
-// Beyond it a thread gives the memory of a Lookup back, instead of keeping it for the next.
-constexpr size_t kKeptTokenBytes = size_t{4} << 20;
-
 // Fills `lookup` and gives the container that it names.
 absl::StatusOr<Container> ParseLookup(const grpc::ByteBuffer& bytes, wire::LookupRequest* lookup) {
   const ReceivedMessage message(bytes);
@@ -126,7 +123,6 @@ void KVService::Serve(grpc::ServerCompletionQueue* queue) {
 
 void KVService::OnLookup(UnaryCall* call) {
   thread_local wire::LookupRequest lookup;
-  if (lookup.tokens.capacity_bytes() > kKeptTokenBytes) lookup = {};
   const absl::StatusOr<Container> container = ParseLookup(call->request(), &lookup);
   if (!container.ok()) return call->Finish(container.status());
   call->record.completion_id = lookup.completion_id;

@@ -4,7 +4,8 @@
 
 namespace kvstore {
 
-// A few bytes are enough: which blocks share a place is a matter of speed alone.
+// A few bytes of the first that any block has are enough: which blocks share a place is a matter of
+// speed alone, and those that begin alike and have the same prefix are few.
 size_t PrefixDigester::PlaceOf(const std::optional<Digest>& previous, ByteView packed) {
   uint64_t mix = 0;
   if (previous) std::memcpy(&mix, previous->data(), sizeof mix);

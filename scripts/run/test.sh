@@ -5,8 +5,8 @@
 #   scripts/run/test.sh PRESET ...    of these presets only (dev, release, asan, tsan)
 #
 # The tests that drive whole programs run under ASan + UBSan too; tests/CMakeLists.txt says why not
-# under TSan. Tests wait half of their time, so that the next preset is built meanwhile: with the
-# lowest priority, which leaves the tests what they need.
+# under TSan. Tests wait half of their time, so that the next preset is built meanwhile, with the
+# lowest priority.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 presets=("$@")
@@ -21,7 +21,7 @@ finish() {
 trap finish EXIT
 start_build() {  # preset
   set -m  # a process group of its own, which finish can end whole
-  nice -n 19 scripts/run/build.sh "$1" >"$build_log" 2>&1 &
+  nice -n 19 scripts/run/build.sh "$1" </dev/null >"$build_log" 2>&1 &
   building=$!
   set +m
 }
