@@ -19,7 +19,7 @@ TICK_S = 0.1
 WATCH_S = 0.5
 MOST_RECOVERY_S = 30.0
 RECOVERIES = ("lookup", "read", "write", "shared")
-VERIFY_ROUNDS, VERIFY_REST_S, VERIFY_TIMEOUT_S = 4, 5, 900
+VERIFY_ROUNDS, VERIFY_REST_S, VERIFY_TIMEOUT_S = 4, 5, 1800
 
 
 def begin_fault(fleet, fault):

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <climits>
+#include <cstdio>
 #include <map>
 #include <set>
 
@@ -58,6 +60,28 @@ class Stumbling : public HttpClient {
   HttpClient* const way_;
   const int every_;
   std::atomic<int> reads_ = 0;
+};
+
+// A way on which ranges of more than `most` bytes take too long.
+class Sluggish : public Stumbling {
+ public:
+  Sluggish(HttpClient* way, uint64_t most) : Stumbling(way, INT_MAX), most_(most) {}
+  CallId Send(HttpRequest request, Done done) override {
+    unsigned long long first = 0, last = 0;  // NOLINT(google-runtime-int): scanf's
+    const std::string* range = FindHeader(request.headers, "x-ms-range");
+    if (range != nullptr && std::sscanf(range->c_str(), "bytes=%llu-%llu", &first, &last) == 2 &&
+        last - first + 1 > most_) {
+      ++refused;
+      std::move(done)(absl::DeadlineExceededError("no answer yet"));
+      return 0;
+    }
+    return Stumbling::Send(std::move(request), std::move(done));
+  }
+
+  std::atomic<int> refused = 0;
+
+ private:
+  const uint64_t most_;
 };
 
 // What one server knows by its log.
@@ -222,6 +246,35 @@ TEST_F(BlobLogTest, ALogOfWhichEverySecondReadFailsIsReadToItsEnd) {
   const auto way = Pipeline::Make(&stumbling, Azurite::SharedKey(), once);
   Server server(std::make_shared<BlobContainer>(way, container_->address()), Quick());
   EXPECT_TRUE(server.Knows(all));
+}
+
+TEST_F(BlobLogTest, ALogOfWhichLargeReadsTakeTooLongIsReadInSmallerPieces) {
+  MakeContainer();
+  ASSERT_TRUE(AwaitStatus([&](auto done) {
+                container_->CreateAppendBlob(LogName(1), absl::Now() + kLong, std::move(done));
+              }).ok());
+  std::set<std::string> all;
+  for (int batch = 0; batch < 40; ++batch) {
+    // One of them is larger than the pieces that the others come in.
+    const size_t size = batch == 20 ? 300'000 : 20'000;
+    std::string payload;
+    while (payload.size() < size) {
+      const std::string name = std::string(100, 'b') + std::to_string(all.size());
+      AppendLogRecord({LogRecord::Kind::kPut, name, "attr", 5}, &payload);
+      all.insert(name);
+    }
+    ASSERT_TRUE(Await<uint64_t>([&](auto done) {
+                  container_->Append(LogName(1), Slice::CopyOf(AsBytes(LogBatch(payload))),
+                                     std::nullopt, absl::Now() + kLong, std::move(done));
+                }).ok());
+  }
+  Sluggish sluggish(&http_, 512 << 10);
+  PipelineOptions once;
+  once.retry.max_attempts = 1;
+  const auto way = Pipeline::Make(&sluggish, Azurite::SharedKey(), once);
+  Server server(std::make_shared<BlobContainer>(way, container_->address()), Quick());
+  EXPECT_TRUE(server.Knows(all));
+  EXPECT_GT(sluggish.refused, 0);
 }
 
 // Held up in a poll for long, say: what it knows is old then, whatever the clock says.

@@ -15,6 +15,7 @@ namespace kvstore::azure {
 namespace {
 
 constexpr uint64_t kWindow = 2u << 20;  // of a read: more than a batch
+constexpr uint64_t kLeastWindow = 16u << 10;
 constexpr int kMaxReadAttempts = 6;
 constexpr size_t kSnapshotPayload = 2u << 20;  // of a batch of a snapshot
 // How long a compaction waits whose server died.
@@ -107,11 +108,17 @@ absl::Status LogFolder::Read(const std::string& name, uint64_t* offset, ParsedLo
   *read = {};
   std::optional<uint32_t> damaged_crc;  // of a window that had damage when it was read last
   int attempts = 0;
+  uint64_t window = kWindow, least = kLeastWindow;
   for (;;) {
     const auto content = Await<BlobContent>([&](auto done) {
-      container->GetRange(name, {*offset, kWindow}, absl::Now() + timeout, std::move(done));
+      container->GetRange(name, {*offset, window}, absl::Now() + timeout, std::move(done));
     });
     if (absl::IsOutOfRange(content.status())) return absl::OkStatus();  // nothing behind it
+    if (absl::IsDeadlineExceeded(content.status()) && window > least) {
+      // Less is sooner there. Asked for as much each time, it might never be.
+      window = std::max(window / 8, least);
+      continue;
+    }
     KV_RETURN_IF_ERROR(content.status());
     const ParsedLog parsed = ParseLog(content->data.bytes(), visit);
     // Damage of the place is the same each time. Damage of the way is not, and records that were
@@ -125,7 +132,8 @@ absl::Status LogFolder::Read(const std::string& name, uint64_t* offset, ParsedLo
     read->batches += parsed.batches;
     read->damaged += parsed.damaged;
     *offset += parsed.consumed;
-    if (content->data.size() < kWindow) return absl::OkStatus();
+    if (content->data.size() < window) return absl::OkStatus();
+    if (parsed.consumed == 0) least = window = std::min(window * 2, kWindow);  // a larger batch
   }
 }
 
