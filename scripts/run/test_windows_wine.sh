@@ -99,6 +99,11 @@ if command -v npm >/dev/null; then
   play 1 --storage devstoreaccount1
   ok "another server, without that disk, finds every block there: 0 mismatches"
   kill_server
+  start --storage azure --memory 16MiB --transport winhttp
+  play 1 --storage devstoreaccount1
+  play 0 --storage devstoreaccount1 --container by-winhttp
+  ok "Azurite by WinHTTP, reading what is there and writing anew: 0 mismatches"
+  kill_server
 else
   echo "no npm here: Azurite is left out"
 fi
