@@ -94,39 +94,36 @@ class Cursor {
   }
 
   bool AppendTo(std::string* text, size_t size) {
-    if (size > left_) return false;
-    while (size > 0) {
-      const size_t step = std::min<size_t>(size, end_ - at_);
-      text->append(reinterpret_cast<const char*>(at_), step);
-      size -= step;
-      Advance(step);
-    }
-    return true;
+    return Take(size, [text](const std::byte* bytes, size_t count) {
+      text->append(reinterpret_cast<const char*>(bytes), count);
+    });
   }
 
   bool CopyInto(std::byte* into, size_t size) {
-    if (size > left_) return false;
-    while (size > 0) {
-      const size_t step = std::min<size_t>(size, end_ - at_);
-      std::memcpy(into, at_, step);
-      into += step;
-      size -= step;
-      Advance(step);
-    }
-    return true;
+    return Take(size, [&into](const std::byte* bytes, size_t count) {
+      std::memcpy(into, bytes, count);
+      into += count;
+    });
   }
 
   bool Skip(size_t size) {
+    return Take(size, [](const std::byte*, size_t) {});
+  }
+
+ private:
+  // Visits the next `size` bytes, piece by piece, and goes behind them.
+  template <typename Visit>
+  bool Take(size_t size, Visit&& visit) {
     if (size > left_) return false;
     while (size > 0) {
       const size_t step = std::min<size_t>(size, end_ - at_);
+      visit(at_, step);
       size -= step;
       Advance(step);
     }
     return true;
   }
 
- private:
   // A varint that crosses into another piece, or ends early.
   bool ReadSplitVarint(uint64_t* value) {
     uint64_t result = 0;

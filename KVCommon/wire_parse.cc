@@ -139,8 +139,8 @@ Outcome ReadPacked(Cursor& in, Field field, size_t limit, PackedTokens* tokens) 
   if (field.type != kLengthDelimited) return Outcome::kUnknown;
   size_t length;
   if (!ReadLength(in, &length)) return Outcome::kBad;
-  if (length > (limit - tokens->size()) * kMaxVarintSize)
-    return Outcome::kBad;  // before it is copied
+  // Before it is copied; how many they are is known behind that.
+  if (length > (limit - tokens->size()) * kMaxVarintSize) return Outcome::kBad;
   const bool added = tokens->Add([&](std::string* bytes) {
     bytes->reserve(bytes->size() + length);
     return in.AppendTo(bytes, length);
@@ -463,19 +463,12 @@ void CopyOut(Pieces message, Extent extent, std::byte* into) {
 
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
-    // Nearly all of it is ASCII, many at a time.
-    uint64_t words[4];
-    if (text.size() - i >= sizeof words) {
-      std::memcpy(words, text.data() + i, sizeof words);
-      if (((words[0] | words[1] | words[2] | words[3]) & 0x8080808080808080u) == 0) {
-        i += sizeof words;
-        continue;
-      }
-    }
-    if (text.size() - i >= sizeof words[0]) {
-      std::memcpy(words, text.data() + i, sizeof words[0]);
-      if ((words[0] & 0x8080808080808080u) == 0) {
-        i += sizeof words[0];
+    // Nearly all of it is ASCII, eight at a time.
+    uint64_t eight;
+    if (text.size() - i >= sizeof(eight)) {
+      std::memcpy(&eight, text.data() + i, sizeof(eight));
+      if ((eight & 0x8080808080808080u) == 0) {
+        i += sizeof(eight);
         continue;
       }
     }

@@ -113,9 +113,9 @@ MetricFamilies StoreMetrics(const ChunkStoreStats& stats) {
        "Blocks given up by the RAM tier, by reason: for the room of new ones or of what else is in "
        "memory, at once for what was here already, or since its capacity was set.",
        MetricType::kCounter,
-       {{{{"reason", "capacity"}}, static_cast<double>(stats.ram.replaced)},
-        {{{"reason", "not_admitted"}}, static_cast<double>(stats.ram.not_admitted)},
-        {{{"reason", "resized"}}, static_cast<double>(stats.ram.resized)}},
+       {{{{"reason", "capacity"}}, static_cast<double>(stats.ram.evictions.replaced)},
+        {{{"reason", "not_admitted"}}, static_cast<double>(stats.ram.evictions.not_admitted)},
+        {{{"reason", "resized"}}, static_cast<double>(stats.ram.evictions.resized)}},
        {}},
       Gauge("kvstore_storage_blobs",
             "Blobs in the storage; where servers share it, of this one's since its start.",

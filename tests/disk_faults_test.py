@@ -186,7 +186,6 @@ class DiskFaultsTest(unittest.TestCase):
     # It says why, and loses nothing.
     def test_no_start_on_a_full_or_read_only_disk(self):
         disk = Tmpfs(self, "64m")
-        blocks = None
         options = (*ON_DISK, "--capacity", "32MiB")
         with Server(*options, data_dir=disk.directory) as server:
             blocks = Blocks(server)
@@ -194,11 +193,11 @@ class DiskFaultsTest(unittest.TestCase):
                 self.assertIsNone(blocks.write(n))
         disk.fill()
         with self.assertRaisesRegex(RuntimeError, "No space left on device.*: make room"):
-            Server(*options, data_dir=disk.directory).__enter__()
+            Server(*options, data_dir=disk.directory)
         disk.free()
         subprocess.run(["mount", "-o", "remount,ro", disk.path], check=True)
         with self.assertRaisesRegex(RuntimeError, "Read-only file system"):
-            Server(*options, data_dir=disk.directory).__enter__()
+            Server(*options, data_dir=disk.directory)
         subprocess.run(["mount", "-o", "remount,rw", disk.path], check=True)
         with Server(*options, data_dir=disk.directory) as server:
             blocks.stub = server.stub()

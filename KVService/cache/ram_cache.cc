@@ -83,7 +83,9 @@ void RamCache::ShrinkTo(uint64_t room, std::optional<uint32_t> newcomer,
   while (used_ > room) {
     const uint32_t victim = *policy_.Victim();
     Remove(ids_[victim], freed);
-    ++(!newcomer ? resized_ : victim == *newcomer ? not_admitted_ : replaced_);
+    ++(!newcomer             ? evictions_.resized
+       : victim == *newcomer ? evictions_.not_admitted
+                             : evictions_.replaced);
   }
 }
 
@@ -149,9 +151,7 @@ RamCache::Usage RamCache::usage() const {
   absl::MutexLock lock(&policy_mutex_);
   usage.blocks = blocks_;
   usage.used_bytes = used_;
-  usage.replaced = replaced_;
-  usage.not_admitted = not_admitted_;
-  usage.resized = resized_;
+  usage.evictions = evictions_;
   return usage;
 }
 

@@ -28,17 +28,19 @@ class RamCache {
   // Charged for each block beside the memory that its bytes hold: tables, policy, control block.
   static constexpr uint64_t kOverheadBytes = 512;
 
+  // Blocks given up, by reason.
+  struct Evictions {
+    uint64_t replaced = 0;      // for the room of a newcomer or of what else is in memory
+    uint64_t not_admitted = 0;  // the newcomer itself: the policy would rather keep the others
+    uint64_t resized = 0;       // since the capacity was set
+  };
   struct Usage {
     uint64_t blocks = 0;
     uint64_t used_bytes = 0;  // memory that the blocks hold, and kOverheadBytes each
     uint64_t capacity_bytes = 0;
     uint64_t hits = 0;
     uint64_t misses = 0;
-    // Blocks given up, by reason: for the room of a newcomer or of what else is in memory; the
-    // newcomer itself, where the policy would rather keep the others; since the capacity was set.
-    uint64_t replaced = 0;
-    uint64_t not_admitted = 0;
-    uint64_t resized = 0;
+    Evictions evictions;
   };
 
   // `others`: bytes that other things than cached blocks take of the capacity at the moment,
@@ -111,9 +113,7 @@ class RamCache {
   std::vector<uint32_t> free_slots_ ABSL_GUARDED_BY(policy_mutex_);
   uint64_t blocks_ ABSL_GUARDED_BY(policy_mutex_) = 0;
   uint64_t used_ ABSL_GUARDED_BY(policy_mutex_) = 0;
-  uint64_t replaced_ ABSL_GUARDED_BY(policy_mutex_) = 0;
-  uint64_t not_admitted_ ABSL_GUARDED_BY(policy_mutex_) = 0;
-  uint64_t resized_ ABSL_GUARDED_BY(policy_mutex_) = 0;
+  Evictions evictions_ ABSL_GUARDED_BY(policy_mutex_);
 };
 
 }  // namespace kvstore

@@ -41,8 +41,8 @@ TEST(RamCache, NeverHoldsMoreThanItMay) {
     cache.Put(Id(random() % 500), Filled(1 + random() % 5000, 'x'), std::nullopt);
     ASSERT_LE(cache.usage().used_bytes, cache.usage().capacity_bytes);
   }
-  EXPECT_GT(cache.usage().replaced, 0u);
-  EXPECT_EQ(cache.usage().resized, 0u);
+  EXPECT_GT(cache.usage().evictions.replaced, 0u);
+  EXPECT_EQ(cache.usage().evictions.resized, 0u);
 }
 
 TEST(RamCache, GivesUpTheEndOfAPromptBeforeItsRoot) {
@@ -130,15 +130,16 @@ TEST(RamCache, GivesUpWhatASmallerCapacityDoesNotHold) {
   for (uint64_t i = 0; i < 10; ++i) cache.Put(Id(i), Filled(kSize, 'a'), std::nullopt);
   cache.SetCapacity(4 * kCost);
   EXPECT_EQ(cache.usage().blocks, 4u);
-  EXPECT_EQ(cache.usage().resized, 6u);
+  EXPECT_EQ(cache.usage().evictions.resized, 6u);
   EXPECT_EQ(cache.usage().capacity_bytes, 4 * kCost);
   for (uint64_t i = 10; i < 30; ++i) cache.Put(Id(i), Filled(kSize, 'a'), std::nullopt);
   EXPECT_EQ(cache.usage().blocks, 4u);
   cache.SetCapacity(8 * kCost);
   for (uint64_t i = 30; i < 50; ++i) cache.Put(Id(i), Filled(kSize, 'a'), std::nullopt);
   EXPECT_EQ(cache.usage().blocks, 8u);
-  EXPECT_EQ(cache.usage().resized, 6u);
-  EXPECT_EQ(cache.usage().replaced + cache.usage().not_admitted, 20u + 20u - 4u);
+  EXPECT_EQ(cache.usage().evictions.resized, 6u);
+  EXPECT_EQ(cache.usage().evictions.replaced + cache.usage().evictions.not_admitted,
+            20u + 20u - 4u);
 }
 
 }  // namespace

@@ -187,7 +187,7 @@ void PrefixPolicy::Touch(std::span<const uint32_t> found, size_t asked) {
     gap_ = ReuseModel::GapOf(lists_.AgeOf(last));
   }
   for (size_t i = found.size(); i > 0; --i) {
-    if (i > 1 && IsOrphan(slots_[found[i - 1]])) Adopt(found[i - 1], {.parent = found[i - 2]});
+    if (i > 1) Adopt(found[i - 1], {.parent = found[i - 2]});
     Use(found[i - 1], turn_);
   }
 }

@@ -211,7 +211,7 @@ function showSlow(list) {
 
 function showBy(place, caption, first, data, empty) {
   if (!data.rows.length) return put(place, make('p', empty, 'dim'));
-  const short = name => name.replace('kvstore_' + first + '_', '').replace(/_total$/, '').replace(/_/g, ' ');
+  const short = name => name.replace(new RegExp('^kvstore_(' + first + '_)?'), '').replace(/_total$/, '').replace(/_/g, ' ');
   const cell = (name, value) => /bytes/.test(name) ? bytes(value) : number(value);
   const parts = [table(caption, [first, ...data.columns.map(column => short(column.name))],
     data.rows.map(row => [row.name, ...row.values.map((value, i) => cell(data.columns[i].name, value))]))];

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <map>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "KVService/http/curl_http_client.h"
 #include "KVService/storage/azure/azurite.h"
@@ -153,6 +155,28 @@ class BlobLogTest : public ::testing::Test {
                 }).ok());
   }
 
+  // Makes a container with a first log of batches of at least these sizes. What is in them.
+  std::set<std::string> WriteLog(const std::vector<size_t>& batches) {
+    MakeContainer();
+    EXPECT_TRUE(AwaitStatus([&](auto done) {
+                  container_->CreateAppendBlob(LogName(1), absl::Now() + kLong, std::move(done));
+                }).ok());
+    std::set<std::string> all;
+    for (const size_t size : batches) {
+      std::string payload;
+      while (payload.size() < size) {
+        const std::string name = std::string(100, 'b') + std::to_string(all.size());
+        AppendLogRecord({LogRecord::Kind::kPut, name, "attr", 5}, &payload);
+        all.insert(name);
+      }
+      EXPECT_TRUE(Await<uint64_t>([&](auto done) {
+                    container_->Append(LogName(1), Slice::CopyOf(AsBytes(LogBatch(payload))),
+                                       std::nullopt, absl::Now() + kLong, std::move(done));
+                  }).ok());
+    }
+    return all;
+  }
+
   std::unique_ptr<Server> Start(const BlobLogOptions& options = Quick()) {
     auto server = std::make_unique<Server>(container_, options);
     EXPECT_TRUE(server->WaitUntilRead().ok());
@@ -221,25 +245,7 @@ TEST_F(BlobLogTest, AServerWhoseClockWasSetBackGoesOnHearing) {
 }
 
 TEST_F(BlobLogTest, ALogOfWhichEverySecondReadFailsIsReadToItsEnd) {
-  MakeContainer();
-  ASSERT_TRUE(AwaitStatus([&](auto done) {
-                container_->CreateAppendBlob(LogName(1), absl::Now() + kLong, std::move(done));
-              }).ok());
-  std::set<std::string> all;
-  constexpr int kBatches = 6;  // of a megabyte, and so several reads
-  for (int batch = 0; batch < kBatches; ++batch) {
-    std::string payload;
-    while (payload.size() < 1'000'000) {
-      const std::string name =
-          std::string(100, 'b') + std::to_string(batch) + "-" + std::to_string(all.size());
-      AppendLogRecord({LogRecord::Kind::kPut, name, "attr", 5}, &payload);
-      all.insert(name);
-    }
-    ASSERT_TRUE(Await<uint64_t>([&](auto done) {
-                  container_->Append(LogName(1), Slice::CopyOf(AsBytes(LogBatch(payload))),
-                                     std::nullopt, absl::Now() + kLong, std::move(done));
-                }).ok());
-  }
+  const std::set<std::string> all = WriteLog(std::vector<size_t>(6, 1'000'000));  // several reads
   Stumbling stumbling(&http_);
   PipelineOptions once;
   once.retry.max_attempts = 1;
@@ -249,25 +255,9 @@ TEST_F(BlobLogTest, ALogOfWhichEverySecondReadFailsIsReadToItsEnd) {
 }
 
 TEST_F(BlobLogTest, ALogOfWhichLargeReadsTakeTooLongIsReadInSmallerPieces) {
-  MakeContainer();
-  ASSERT_TRUE(AwaitStatus([&](auto done) {
-                container_->CreateAppendBlob(LogName(1), absl::Now() + kLong, std::move(done));
-              }).ok());
-  std::set<std::string> all;
-  for (int batch = 0; batch < 40; ++batch) {
-    // One of them is larger than the pieces that the others come in.
-    const size_t size = batch == 20 ? 300'000 : 20'000;
-    std::string payload;
-    while (payload.size() < size) {
-      const std::string name = std::string(100, 'b') + std::to_string(all.size());
-      AppendLogRecord({LogRecord::Kind::kPut, name, "attr", 5}, &payload);
-      all.insert(name);
-    }
-    ASSERT_TRUE(Await<uint64_t>([&](auto done) {
-                  container_->Append(LogName(1), Slice::CopyOf(AsBytes(LogBatch(payload))),
-                                     std::nullopt, absl::Now() + kLong, std::move(done));
-                }).ok());
-  }
+  std::vector<size_t> batches(40, 20'000);
+  batches[20] = 300'000;  // larger than the pieces that the others come in
+  const std::set<std::string> all = WriteLog(batches);
   Sluggish sluggish(&http_, 512 << 10);
   PipelineOptions once;
   once.retry.max_attempts = 1;
